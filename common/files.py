@@ -1,0 +1,69 @@
+"""Files that exist are whole: they are written beside their name and renamed at the end."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from common.errors import CommandError
+
+ADVICE = {
+    errno.ENOSPC: "free some space or choose another place",
+    errno.EDQUOT: "free some space or choose another place",
+    errno.EACCES: "choose a place that you may write to",
+    errno.EPERM: "choose a place that you may write to",
+    errno.EROFS: "choose a place that you may write to",
+    errno.EEXIST: "choose a name whose parent is a folder",
+    errno.ENOENT: "check the name of its folder",
+    errno.ENOTDIR: "choose a name whose parent is a folder",
+    errno.EISDIR: "choose a name that is not a folder",
+}
+
+
+def cannot_write(path: Path, error: OSError) -> CommandError:
+    """Returns the sentence for a file or folder that the system refuses to write."""
+    advice = ADVICE.get(error.errno or 0, "choose another place")
+    return CommandError(f"{path} can't be written: {error.strerror or error}; {advice}.")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields the name to write under; renames it to `path` at the end, or removes it on any error.
+
+    Raises CommandError where the system refuses to write (full disk, no permission).
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes `text` in UTF-8 to `path`, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: Path) -> Path:
+    """Makes the folder `path` with its parents and checks that files can be made in it.
+
+    Raises CommandError where the system refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{os.getpid()}.partial"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path

@@ -1,0 +1,57 @@
+"""The originals' parameter strings, `key=value:key=value`: values are Python literals or text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from common.errors import CommandError
+
+TOKEN = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|.""", re.DOTALL)
+"""A quoted string, or any other character."""
+
+
+def parse_params(text: str) -> dict[str, Any]:
+    """Reads `key=value:key=value`; a value is a Python literal, or plain text where it is none.
+
+    A colon inside brackets or quotes does not end a value.
+
+    Raises CommandError where a part has no '=', no name, or a name comes twice.
+    """
+    params: dict[str, Any] = {}
+    for part in _split(text):
+        name, equals, value = part.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise CommandError(
+                f"The parameter '{part}' is not of the form name=value; "
+                "parameters are written name=value:name=value."
+            )
+        if name in params:
+            raise CommandError(f"The parameter '{name}' is given twice in '{text}'; give it once.")
+        params[name] = _literal(value)
+    return params
+
+
+def parse_names(text: str) -> list[str]:
+    """Reads names divided by commas, as in "jazz, metal"."""
+    return [name.strip() for name in text.split(",")]
+
+
+def _split(text: str) -> list[str]:
+    parts, depth = [""], 0
+    for token in TOKEN.findall(text):
+        depth += (token in "([{") - (token in ")]}")
+        if token == ":" and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [part for part in parts if part.strip()]
+
+
+def _literal(value: str) -> Any:
+    try:
+        return ast.literal_eval(value.strip())
+    except (SyntaxError, ValueError):
+        return value.strip()

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from tests.paths import FASHION_MNIST
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from commands.create_demo_dataset import Options, run
+
+    folder = tmp_path_factory.mktemp("digits")
+    run(Options(folder))
+    return folder / "digits.pkl.zip"
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from commands.download_mnist import Options, run
+
+    if not FASHION_MNIST.is_dir():
+        pytest.skip(f"Debian's package dataset-fashion-mnist is not installed: no {FASHION_MNIST}")
+    folder = tmp_path_factory.mktemp("fashion-mnist")
+    run(Options(folder, source=str(FASHION_MNIST), name="fashion-mnist"))
+    return folder / "fashion-mnist.pkl.zip"
+
+
+@pytest.fixture(autouse=True)
+def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test writes by a relative name (runs/) goes into its own folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("THEANO_FLAGS", raising=False)
