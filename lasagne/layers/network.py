@@ -1,0 +1,152 @@
+"""A graph of layers as one PyTorch module."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lasagne.layers.base import Layer, MergeLayer
+from lasagne.layers.helper import accepted_kwargs, describe_unused, get_all_layers
+from lasagne.layers.input import InputLayer
+
+__all__ = ["Network"]
+
+
+class Network(nn.Module):
+    """One module of all layers below and including the given ones.
+
+    It computes what :func:`lasagne.layers.get_output` computes, and owns the layers, so that
+    ``to``, ``state_dict``, ``DistributedDataParallel`` and ``torch.compile`` see all of them. Keys
+    of its state dict are ``<layer>.<parameter>``, as in ``conv1.W``: the layer's name where it has
+    one that no other layer has, else its class and its position, as in ``DenseLayer3.b``.
+
+    Parameters
+    ----------
+    output_layer : Layer or sequence of Layer
+        The output layer, or several.
+
+    Attributes
+    ----------
+    output_layer : Layer or list of Layer
+        As given.
+    input_layers : tuple of InputLayer
+        In the order in which :meth:`forward` takes their inputs, that of
+        :func:`lasagne.layers.get_all_layers`.
+
+    Raises
+    ------
+    ValueError
+        If a layer was made from a shape in place of an :class:`InputLayer`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lasagne.layers import DenseLayer, InputLayer, Network
+    >>> network = Network(DenseLayer(InputLayer((None, 4)), num_units=2, name="hidden"))
+    >>> sorted(network.state_dict())
+    ['hidden.W', 'hidden.b']
+    >>> network(torch.zeros(3, 4), deterministic=True).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, output_layer: Layer | Sequence[Layer]) -> None:
+        super().__init__()
+        layers = get_all_layers(output_layer)
+        index: dict[Layer | None, int] = {layer: i for i, layer in enumerate(layers)}
+        self._sources = [_sources(layer, index) for layer in layers]
+        self._outputs: int | list[int]
+        if isinstance(output_layer, Layer):
+            self._outputs, kept = len(layers) - 1, [len(layers) - 1]
+        else:
+            self._outputs = kept = [index[layer] for layer in output_layer]
+        self._finished = _last_uses(self._sources, kept)
+        self._accepted = accepted_kwargs(layers)
+        names = Counter(layer.name for layer in layers)
+        for i, layer in enumerate(layers):
+            name = layer.name
+            if not name or names[name] > 1 or "." in name or hasattr(self, name):
+                name = f"{type(layer).__name__}{i}"
+            self.add_module(name, layer)
+        self._layers = tuple(layers)
+        self.input_layers = tuple(layer for layer in layers if isinstance(layer, InputLayer))
+
+    @property
+    def output_layer(self) -> Layer | list[Layer]:
+        """The output layer, or a list of them if the network was made of several."""
+        if isinstance(self._outputs, int):
+            return self._layers[self._outputs]
+        return [self._layers[i] for i in self._outputs]
+
+    def forward(self, *inputs: Tensor, **kwargs: Any) -> Any:
+        """Compute the output.
+
+        Parameters
+        ----------
+        *inputs : Tensor
+            One for each of :attr:`input_layers`.
+        **kwargs
+            Arguments for all layers, like ``deterministic=True``, which switches noise off.
+
+        Returns
+        -------
+        Tensor or list of Tensor
+            A list if the network was made of a sequence of output layers.
+
+        Raises
+        ------
+        ValueError
+            If the inputs' number or shapes are not the network's.
+        TypeError
+            If an argument is not known to any layer.
+        """
+        if kwargs and (unused := describe_unused(kwargs, self._accepted)):
+            raise TypeError(f"unexpected keyword arguments for the network's layers: {unused}")
+        if len(inputs) != len(self.input_layers):
+            raise ValueError(
+                f"the network has {len(self.input_layers)} input layers, got {len(inputs)} inputs"
+            )
+        remaining = iter(inputs)
+        values: list[Any] = []
+        for layer, sources, finished in zip(
+            self._layers, self._sources, self._finished, strict=True
+        ):
+            if isinstance(sources, int):
+                values.append(layer(values[sources], **kwargs))
+            elif sources is None:
+                values.append(layer(next(remaining)))
+            else:
+                values.append(layer([values[i] for i in sources], **kwargs))
+            for i in finished:
+                values[i] = None
+        if isinstance(self._outputs, int):
+            return values[self._outputs]
+        return [values[i] for i in self._outputs]
+
+
+def _sources(layer: Layer, index: Mapping[Layer | None, int]) -> int | tuple[int, ...] | None:
+    """Return where to find the layer's input: one index, several, or None for a network's input."""
+    if isinstance(layer, InputLayer):
+        return None
+    try:
+        if isinstance(layer, MergeLayer):
+            return tuple(index[incoming] for incoming in layer.input_layers)
+        return index[layer.input_layer]
+    except KeyError:
+        raise ValueError(
+            f"{layer} was made from a shape: a network needs an InputLayer in its place"
+        ) from None
+
+
+def _last_uses(
+    sources: Sequence[int | tuple[int, ...] | None], outputs: Collection[int]
+) -> list[tuple[int, ...]]:
+    """Return for each layer the values that no later one needs, so that memory can be freed."""
+    last: dict[int, int] = {}
+    for user, source in enumerate(sources):
+        if source is not None:
+            last.update(dict.fromkeys((source,) if isinstance(source, int) else source, user))
+    return [
+        tuple(value for value, at in last.items() if at == user and value not in outputs)
+        for user in range(len(sources))
+    ]

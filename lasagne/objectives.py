@@ -1,0 +1,207 @@
+"""What to minimise, and what to report.
+
+All but :func:`aggregate` return one value for each item (or element), so that items can be
+weighted or masked before ``loss.mean()`` or :func:`aggregate` reduces them.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "aggregate",
+    "align_targets",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "squared_error",
+]
+
+
+def align_targets(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Make a column of a vector of targets where the predictions are a column.
+
+    Without it (n, 1) predictions and (n,) targets would broadcast to (n, n).
+
+    Parameters
+    ----------
+    predictions : Tensor
+        Predictions of any shape.
+    targets : Tensor
+        Targets of any shape.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        `predictions`, and `targets`, which are (n, 1) now if they were (n,) and the predictions
+        are (n, 1).
+    """
+    if targets.ndim == 1 and predictions.ndim == 2 and predictions.shape[1] == 1:
+        targets = targets.unsqueeze(1)
+    return predictions, targets
+
+
+def binary_crossentropy(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Return ``-(t log p + (1 - t) log(1 - p))``.
+
+    Parameters
+    ----------
+    predictions : Tensor
+        Probabilities in (0, 1), for instance of :func:`lasagne.nonlinearities.sigmoid`. At exactly
+        0 or 1 the result is inf or nan, as Lasagne's.
+    targets : Tensor
+        Targets in [0, 1]. A vector is compared with a column elementwise.
+
+    Returns
+    -------
+    Tensor, shape of the predictions
+    """
+    predictions, targets = align_targets(predictions, targets)
+    return -(targets * predictions.log() + (1 - targets) * torch.log1p(-predictions))
+
+
+def categorical_crossentropy(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Return each row's ``-sum(t log p)``.
+
+    Where `predictions` come straight from :func:`lasagne.nonlinearities.softmax`, the loss is
+    computed from the pre-activation they carry as ``logits`` and stays finite where probabilities
+    underflow; else it is the logarithm of the probabilities given (inf for a probability of 0).
+
+    Parameters
+    ----------
+    predictions : Tensor, shape (batch, classes)
+        Probabilities.
+    targets : Tensor of int, shape (batch,), or Tensor, shape (batch, classes)
+        Labels, or a distribution over the classes for each row.
+
+    Returns
+    -------
+    Tensor, shape (batch,)
+
+    Raises
+    ------
+    ValueError
+        If the targets' number of axes is neither the predictions' nor one less.
+    """
+    labels = _are_labels(predictions, targets)
+    logits: Tensor | None = getattr(predictions, "logits", None)
+    if logits is not None:
+        logits = logits.float() if logits.dtype.itemsize < 4 else logits
+        targets = targets.long() if labels else targets.to(logits.dtype)
+        return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    if labels:
+        chosen = predictions.gather(-1, targets.long().unsqueeze(-1)).squeeze(-1)
+        return -chosen.log()
+    return -(targets * predictions.log()).sum(dim=-1)
+
+
+def squared_error(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``(a - b) ** 2``, elementwise; a vector is compared with a column elementwise."""
+    a, b = align_targets(a, b)
+    return (a - b).square()
+
+
+def aggregate(
+    loss: Tensor,
+    weights: Tensor | float | None = None,
+    mode: Literal["mean", "sum", "normalized_sum"] = "mean",
+) -> Tensor:
+    """Reduce a loss to a scalar.
+
+    Parameters
+    ----------
+    loss : Tensor
+        Losses of items or elements.
+    weights : Tensor or float, optional
+        Factors, broadcast to the shape of `loss`; zeros mask items out.
+    mode : {'mean', 'sum', 'normalized_sum'}, default 'mean'
+        The mean or sum of the weighted loss, or its sum divided by the sum of the weights.
+
+    Returns
+    -------
+    Tensor, a scalar
+
+    Raises
+    ------
+    ValueError
+        If `mode` is none of the three, or weights are missing for 'normalized_sum'.
+    """
+    if weights is not None:
+        loss = loss * weights
+    if mode == "mean":
+        return loss.mean()
+    if mode == "sum":
+        return loss.sum()
+    if mode != "normalized_sum":
+        raise ValueError(f"mode must be 'mean', 'sum' or 'normalized_sum', got {mode!r}")
+    if weights is None:
+        raise ValueError("weights must be given for mode='normalized_sum', got None")
+    return loss.sum() / torch.as_tensor(weights).sum()
+
+
+def binary_accuracy(predictions: Tensor, targets: Tensor, threshold: float = 0.5) -> Tensor:
+    """Tell which predictions lie on the right side of a threshold.
+
+    Parameters
+    ----------
+    predictions : Tensor
+        Probabilities; those of at least `threshold` mean 1, the others 0.
+    targets : Tensor
+        Targets, 0 or 1. A vector is compared with a column elementwise.
+    threshold : float, default 0.5
+        The threshold.
+
+    Returns
+    -------
+    Tensor of bool, shape of the predictions
+    """
+    predictions, targets = align_targets(predictions, targets)
+    return (predictions >= threshold) == targets
+
+
+def categorical_accuracy(predictions: Tensor, targets: Tensor, top_k: int = 1) -> Tensor:
+    """Tell which rows have the right class among the `top_k` most probable.
+
+    Of equally probable classes the first is taken for ``top_k=1`` and the last for ``top_k>1``,
+    as Lasagne's argmax and argsort do.
+
+    Parameters
+    ----------
+    predictions : Tensor, shape (..., classes)
+        Probabilities, or any scores that grow with them.
+    targets : Tensor of int, shape (...), or Tensor, shape (..., classes)
+        Labels, or a distribution whose most probable class is the label.
+    top_k : int, default 1
+        How many guesses each row has.
+
+    Returns
+    -------
+    Tensor of bool, shape (...)
+
+    Raises
+    ------
+    ValueError
+        If the targets' number of axes is neither the predictions' nor one less.
+    """
+    if not _are_labels(predictions, targets):
+        targets = targets.argmax(dim=-1)
+    if top_k == 1:
+        return predictions.argmax(dim=-1) == targets
+    targets = targets.long().unsqueeze(-1)
+    score = predictions.gather(-1, targets)
+    classes = torch.arange(predictions.shape[-1], device=predictions.device)
+    # `~(<=)` rather than `>`: a nan ranks above everything, so that it cannot count as correct.
+    before = ~(predictions <= score) | ((predictions == score) & (classes > targets))
+    return before.sum(dim=-1) < top_k
+
+
+def _are_labels(predictions: Tensor, targets: Tensor) -> bool:
+    """Tell labels from distributions by their number of axes."""
+    if targets.ndim not in (predictions.ndim, predictions.ndim - 1):
+        raise ValueError(
+            f"targets must have shape {tuple(predictions.shape[:-1])} (labels) or "
+            f"{tuple(predictions.shape)} (distributions), got {tuple(targets.shape)}"
+        )
+    return targets.ndim < predictions.ndim

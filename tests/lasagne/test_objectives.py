@@ -1,0 +1,106 @@
+"""Objectives against Lasagne's numbers, and the fusion of softmax and cross-entropy."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lasagne import nonlinearities, objectives
+from lasagne.objectives import aggregate, categorical_accuracy, categorical_crossentropy
+from tests.lasagne.golden import cases, error, load
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("path", [case for case in cases("objectives") if case.id != "aggregate"])
+def test_golden(path: Path, dtype: torch.dtype, tolerance: float):
+    spec, stored = load(path)
+    predictions = torch.tensor(stored["predictions"], dtype=dtype, requires_grad=True)
+    targets = torch.tensor(stored["targets"])
+    if targets.is_floating_point():
+        targets = targets.to(dtype)
+    loss = getattr(objectives, spec["function"])(predictions, targets, **spec["kwargs"])
+    if loss.dtype == torch.bool:
+        assert np.array_equal(loss.numpy(), stored["loss"])
+        return
+    assert error(loss, stored["loss"]) < tolerance
+    loss.mean().backward()
+    assert error(predictions.grad, stored["gpred"]) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("key", "loss", "weights", "mode"),
+    [
+        ("mean", "loss", None, "mean"),
+        ("mean_weighted", "loss", "weights", "mean"),
+        ("sum", "loss", None, "sum"),
+        ("sum_weighted", "loss", "weights", "sum"),
+        ("normalized_sum_weighted", "loss", "weights", "normalized_sum"),
+        ("normalized_sum_mask", "loss", "mask", "normalized_sum"),
+        ("normalized_sum_2d", "loss2d", "weights2d", "normalized_sum"),
+        ("mean_2d_weighted", "loss2d", "weights2d", "mean"),
+    ],
+)
+def test_aggregate(key: str, loss: str, weights: str | None, mode: str):
+    _, stored = load(cases("objectives", "aggregate")[0].values[0])
+    factors = None if weights is None else torch.tensor(stored[weights])
+    result = aggregate(torch.tensor(stored[loss]), factors, mode)
+    assert error(result, stored[key]) < 2e-6
+
+
+def test_aggregate_errors():
+    with pytest.raises(ValueError, match=r"mode must be 'mean', .*, got 'median'"):
+        aggregate(torch.ones(2), mode="median")
+    with pytest.raises(ValueError, match="weights must be given for mode='normalized_sum'"):
+        aggregate(torch.ones(2), mode="normalized_sum")
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_crossentropy_of_softmax_stays_finite(one_hot: bool):
+    """The values are those of Theano's fused operation."""
+    logits = torch.tensor([[1000.0, 0.0], [3.0, -2.0]], requires_grad=True)
+    targets = torch.tensor([[0.0, 1.0], [0.0, 1.0]]) if one_hot else torch.tensor([1, 1])
+    loss = categorical_crossentropy(nonlinearities.softmax(logits), targets)
+    assert loss.tolist() == pytest.approx([1000, 5.00671535])
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert gradient.flatten().tolist() == pytest.approx([1, -1, 0.99330715, -0.99330715])
+
+
+def test_crossentropy_of_half_precision_logits_is_float32():
+    logits = torch.tensor([[3.0, -2.0]], dtype=torch.bfloat16)
+    loss = categorical_crossentropy(nonlinearities.softmax(logits), torch.tensor([1]))
+    assert loss.item() == pytest.approx(5 + math.log1p(math.exp(-5)), rel=1e-6)
+
+
+def test_crossentropy_of_given_probabilities_is_their_logarithm():
+    probabilities = torch.tensor([[0.0, 1.0], [0.25, 0.75]])
+    loss = categorical_crossentropy(probabilities, torch.tensor([0, 0]))
+    assert loss.tolist() == [math.inf, pytest.approx(math.log(4))]
+
+
+def test_scaled_softmax_is_not_taken_for_softmax():
+    halved = nonlinearities.softmax(torch.zeros(1, 2)) * 0.5
+    loss = categorical_crossentropy(halved, torch.tensor([0]))
+    assert loss.item() == pytest.approx(math.log(4))
+
+
+def test_accuracy_breaks_ties_as_lasagne():
+    """argmax takes the first of the tied classes, argsort's last k take the last."""
+    p = torch.tensor([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.2, 0.4, 0.4], [0.3, 0.3, 0.3]])
+    labels = torch.tensor([0, 1, 2, 2])
+    assert categorical_accuracy(p, labels).tolist() == [True, False, False, False]
+    assert categorical_accuracy(p, labels, top_k=2).tolist() == [True] * 4
+    assert categorical_accuracy(p[3:], torch.tensor([0]), top_k=2).tolist() == [False]
+
+
+def test_top_k_accuracy_never_counts_nan_as_correct():
+    p = torch.full((2, 6), torch.nan)
+    assert not categorical_accuracy(p, torch.tensor([0, 5]), top_k=5).any()
+
+
+def test_targets_of_the_wrong_rank():
+    with pytest.raises(ValueError, match=r"targets must have shape \(4,\) .* got \(4, 1, 1\)"):
+        categorical_crossentropy(torch.ones(4, 3), torch.ones(4, 1, 1))
+    with pytest.raises(ValueError, match=r"targets must have shape \(4,\) .* got \(\)"):
+        categorical_accuracy(torch.ones(4, 3), torch.tensor(1))
