@@ -1,0 +1,1 @@
+"""What networks learn from: pictures and their labels, found, split, stored and opened again."""

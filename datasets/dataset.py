@@ -1,0 +1,201 @@
+"""A dataset in use: its subsets, mostly mapped from a file, its labels and what its values mean."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from common.errors import CommandError, unknown_name
+
+Layout = Literal["flat", "nhwc", "nchw"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+SUBSETS = ("training", "validation", "testing")
+BLOCK_BYTES = 16 * 2**20  # how much is copied or computed on at once where instances are streamed
+KEPT_MAPPED = 64 * 2**20  # a mapping up to this many bytes stays in the process once it was read
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Instances and their labels.
+
+    Parameters
+    ----------
+    instances : np.ndarray of shape (rows, ...)
+        As they are stored, usually mapped from a file and read-only.
+    labels : np.ndarray of shape (n,), int32
+        The label's index of every instance in use.
+    rows : np.ndarray of shape (n,), optional
+        The rows of `instances` in use, in order; None means all of them.
+    """
+
+    instances: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, positions: slice | np.ndarray) -> np.ndarray:
+        """Copies the instances at `positions` (0 to n - 1) out of the file.
+
+        The pages of a large mapping are given back to the system after every few megabytes, so a
+        file that is larger than memory can be read without ever filling the process.
+
+        Returns
+        -------
+        np.ndarray of shape (len(positions), ...)
+            Contiguous, aligned, in the machine's byte order, and the caller's own.
+
+        Raises
+        ------
+        IndexError
+            Where a position is beyond the subset.
+        """
+        rows = self._rows_at(positions)
+        dtype = self.instances.dtype.newbyteorder("=")
+        result = np.empty((len(rows), *self.instances.shape[1:]), dtype)
+        step = rows_per_block(self.instances)
+        for start in range(0, len(rows), step):
+            block = slice(start, start + step)
+            _copy_rows(self.instances, rows[block], result[block])
+            _release(self.instances)
+        return result
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yields all instances in order, a copy of some megabytes at a time."""
+        step = rows_per_block(self.instances)
+        for start in range(0, len(self), step):
+            yield self.read(slice(start, start + step))
+
+    def _rows_at(self, positions: slice | np.ndarray) -> np.ndarray | range:
+        if self.rows is not None:
+            return self.rows[positions]
+        if isinstance(positions, slice):
+            return range(len(self))[positions]
+        return np.arange(len(self))[positions]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The subsets of one file.
+
+    Parameters
+    ----------
+    path : Path
+        The file that it was opened from.
+    subsets : dict of str to Subset
+        'training', and usually 'validation' and 'testing'; instances of one shape and type.
+    label_to_index : dict of str to int
+        The index, 0 to the number of labels - 1, of every label's name.
+    layout : 'flat', 'nhwc' or 'nchw'
+        The order of the axes of the stored instances.
+    scale : float
+        The stored value that stands for 1.0: 255 for usual pictures, 1 for float files.
+    picture_shape : tuple of (height, width, channels), optional
+        In pixels; also known for flat data that was made of pictures.
+    created_by : mapping
+        The command that wrote the file and its options, where the file says so.
+    """
+
+    path: Path
+    subsets: dict[str, Subset]
+    label_to_index: dict[str, int]
+    layout: Layout
+    scale: float
+    picture_shape: tuple[int, int, int] | None
+    created_by: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label_names(self) -> list[str]:
+        """The names of the labels, by index."""
+        return sorted(self.label_to_index, key=self.label_to_index.__getitem__)
+
+    @property
+    def instance_shape(self) -> tuple[int, ...]:
+        """The shape of one instance as a network sees it.
+
+        (channels, height, width), or (features,) for flat data.
+        """
+        shape = self.subsets["training"].instances.shape[1:]
+        if self.layout == "nhwc":
+            height, width, channels = shape
+            return channels, height, width
+        return shape
+
+    def subset(self, name: str) -> Subset:
+        """Returns the subset `name`.
+
+        Raises
+        ------
+        CommandError
+            Where the dataset has no such subset; names those that it has.
+        """
+        if name not in self.subsets:
+            raise CommandError(f"{self.path}: {unknown_name('subset', name, self.subsets)}")
+        return self.subsets[name]
+
+    def keep_labels(self, names: Sequence[str]) -> Dataset:
+        """Returns the dataset with the labels `names` only, renumbered in sorted order from 0.
+
+        No instance is copied.
+
+        Raises
+        ------
+        CommandError
+            Where a label is unknown, none is given, or none of them has training instances.
+        """
+        for name in names:
+            if name not in self.label_to_index:
+                sentence = unknown_name("label", name, self.label_to_index)
+                raise CommandError(f"{self.path}: {sentence}")
+        label_to_index = {name: index for index, name in enumerate(sorted(set(names)))}
+        new_index = np.full(len(self.label_to_index), -1, np.int32)
+        for name, index in label_to_index.items():
+            new_index[self.label_to_index[name]] = index
+        subsets = {name: _renumber(subset, new_index) for name, subset in self.subsets.items()}
+        if not len(subsets["training"]):
+            raise CommandError(
+                f"{self.path}: no training instance has one of the labels to keep "
+                f"({', '.join(names) or 'none given'}). Valid: {', '.join(self.label_names)}."
+            )
+        return replace(self, subsets=subsets, label_to_index=label_to_index)
+
+
+def rows_per_block(instances: np.ndarray) -> int:
+    """Returns how many rows of `instances` make a block of some megabytes; at least 1."""
+    row_bytes = int(np.prod(instances.shape[1:])) * instances.dtype.itemsize
+    return max(1, BLOCK_BYTES // max(1, row_bytes))
+
+
+def _renumber(subset: Subset, new_index: np.ndarray) -> Subset:
+    labels = new_index[subset.labels]
+    positions = np.flatnonzero(labels >= 0)
+    rows = positions if subset.rows is None else subset.rows[positions]
+    return Subset(subset.instances, labels[positions], rows)
+
+
+def _copy_rows(source: np.ndarray, rows: np.ndarray | range, target: np.ndarray) -> None:
+    if isinstance(rows, range) and rows.step == 1:
+        target[:] = source[rows.start : rows.stop]
+    elif source.flags.c_contiguous and source.flags.aligned and source.dtype.isnative:
+        # In the mode 'raise' take would fill a copy of the target first.
+        np.take(source, np.asarray(rows), axis=0, out=target, mode="clip")
+    else:
+        target[:] = source[np.asarray(rows)]
+
+
+def _release(array: np.ndarray) -> None:
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is None or array.nbytes <= KEPT_MAPPED or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    origin = np.frombuffer(base, np.uint8).__array_interface__["data"][0]
+    low, high = np.lib.array_utils.byte_bounds(array)
+    start = (low - origin) // mmap.PAGESIZE * mmap.PAGESIZE
+    base.madvise(mmap.MADV_DONTNEED, start, high - origin - start)

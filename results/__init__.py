@@ -1,0 +1,1 @@
+"""What a person looks at: the run's folder, tables, plots and the report."""

@@ -1,0 +1,256 @@
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import CommandError
+from datasets import create, decoding
+from datasets.container import open_dataset
+from datasets.create import create_datasets
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["full.pkl.zip", "full.rgb.pkl.zip", "local.pkl.zip", "local.rgb.pkl.zip"]
+LISTS = [
+    f"{part}{rest}"
+    for part in ("full", "local")
+    for rest in ("-dataset-filenames.json", ".training.txt", ".validation.txt", ".testing.txt")
+]
+
+
+def names_in(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.fixture
+def out_dir(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_every_picture_is_where_the_lists_say(make_pictures, out_dir, layout):
+    image_dir = make_pictures({"rock": 110, "jazz": 100})
+    created = create_datasets(image_dir, out_dir, layout=layout)
+    assert names_in(out_dir) == sorted(NAMES + LISTS)
+    assert sorted(file.name for file in created.files) == sorted(NAMES + LISTS)
+    assert created.counts == {
+        "full": {"training": 168, "validation": 21, "testing": 21},
+        "local": {"training": 16, "validation": 2, "testing": 3},
+    }
+    assert created.labels == ["jazz", "rock"]
+    for part in ("full", "local"):
+        lists = json.loads((out_dir / f"{part}-dataset-filenames.json").read_text())
+        grey = open_dataset(out_dir / f"{part}.pkl.zip")
+        rgb = open_dataset(out_dir / f"{part}.rgb.pkl.zip")
+        assert (grey.layout, grey.scale, grey.picture_shape) == ("flat", 255, (12, 10, 1))
+        assert (rgb.layout, rgb.scale, rgb.picture_shape) == (layout, 255, (12, 10, 3))
+        for subset, paths in lists.items():
+            caffe = (out_dir / f"{part}.{subset}.txt").read_text().splitlines()
+            labels = [{"jazz": 0, "rock": 1}[path.split("/")[0]] for path in paths]
+            assert caffe == [f"{p} {i}" for p, i in zip(paths, labels, strict=True)]
+            assert grey.subset(subset).labels.tolist() == labels
+            assert rgb.subset(subset).labels.tolist() == labels
+            for row, path in enumerate(paths):
+                with Image.open(image_dir / path) as image:
+                    pixels, luma = np.asarray(image), np.asarray(image.convert("L"))
+                stored = rgb.subset(subset).instances[row]
+                stored = stored if layout == "nhwc" else stored.transpose(1, 2, 0)
+                np.testing.assert_array_equal(stored, pixels)
+                np.testing.assert_array_equal(grey.subset(subset).instances[row], luma.ravel())
+
+
+def test_grey_is_the_luma_of_itu_r_601():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
+    luma = pixels @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(create._grey(pixels) - luma.reshape(5, 42)).max() < 0.51
+
+
+def test_two_runs_are_equal_and_another_seed_is_not(make_pictures, tmp_path):
+    image_dir = make_pictures({"a": 30, "b": 20})
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        create_datasets(image_dir, tmp_path / name, seed=seed)
+    one, two, three = (
+        (tmp_path / n / "full.pkl.zip").read_bytes() for n in ("one", "two", "three")
+    )
+    assert one == two != three
+
+
+def test_sizes_are_stretched_and_pictures_are_decoded_once(make_pictures, out_dir, monkeypatch):
+    image_dir = make_pictures({"a": 12, "b": 11})
+    Image.new("RGB", (31, 40), "red").save(image_dir / "a" / "other.jpg")
+    calls = Counter()
+    decode = decoding.decode
+    monkeypatch.setattr(
+        decoding, "decode", lambda path, size: (calls.update([path]), decode(path, size))[1]
+    )
+    created = create_datasets(image_dir, out_dir, image_size=6)
+    assert created.picture_shape == (6, 6, 3)
+    assert open_dataset(out_dir / "full.rgb.pkl.zip").instance_shape == (3, 6, 6)
+    assert set(calls.values()) == {1}
+    assert len(calls) == 24
+
+
+def test_different_sizes_without_image_size(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 12, "b": 11})
+    Image.new("RGB", (31, 40), "red").save(image_dir / "a" / "other.jpg")
+    sentence = "different sizes, 10x12 .23., 31x40 .1., and .*--image-size 10"
+    with pytest.raises(CommandError, match=sentence):
+        create_datasets(image_dir, out_dir)
+    assert not out_dir.exists()
+
+
+def test_what_is_no_picture_is_left_out_before_the_split(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 12, "b": 10})
+    (image_dir / "a" / "text.jpg").write_text("text")
+    (image_dir / "a" / "line\nbreak.png").write_bytes((image_dir / "a" / "000.png").read_bytes())
+    (image_dir / "a" / "notes.txt").write_text("text")
+    (image_dir / "a" / ".hidden.jpg").write_text("text")
+    (image_dir / ".git").mkdir()
+    (image_dir / "README.md").write_text("text")
+    created = create_datasets(image_dir, out_dir)
+    assert created.counts["full"] == {"training": 17, "validation": 2, "testing": 3}
+    assert created.num_others == 1
+    assert created.unreadable == {
+        "a/line\nbreak.png": "its name has a line break",
+        "a/text.jpg": "it is no picture of a known format",
+    }
+    lines = (out_dir / "unreadable.txt").read_text().splitlines()
+    assert lines == [
+        r"'a/line\nbreak.png': its name has a line break",
+        "'a/text.jpg': it is no picture of a known format",
+    ]
+    (image_dir / "a" / "text.jpg").unlink()
+    (image_dir / "a" / "line\nbreak.png").unlink()
+    create_datasets(image_dir, out_dir)
+    assert "unreadable.txt" not in names_in(out_dir)
+
+
+def test_file_names_that_are_not_utf_8(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 11, "b": 10})
+    (image_dir / "a" / "000.png").rename(image_dir / "a" / os.fsdecode(b"\xff.png"))
+    created = create_datasets(image_dir, out_dir)
+    assert list(created.unreadable.values()) == ["its name is not UTF-8"]
+    assert r"\udcff" in (out_dir / "unreadable.txt").read_text()
+
+
+def test_strict_refuses_unreadable_pictures(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 12, "b": 10})
+    (image_dir / "a" / "text.jpg").write_text("text")
+    for image_size in (None, 5):
+        with pytest.raises(
+            CommandError, match=r"a/text\.jpg' can't be used: it is no picture.*--str"
+        ):
+            create_datasets(image_dir, out_dir, strict=True, image_size=image_size)
+    assert not out_dir.exists()
+
+
+def test_strict_refuses_bad_names(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 12, "b": 10})
+    (image_dir / "a" / "000.png").rename(image_dir / "a" / "line\nbreak.png")
+    with pytest.raises(
+        CommandError, match=r"a/line\\nbreak\.png' can't be used: its name has a line"
+    ):
+        create_datasets(image_dir, out_dir, strict=True)
+    assert not out_dir.exists()
+
+
+def test_too_few_pictures_for_local(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 100, "b": 50})
+    created = create_datasets(image_dir, out_dir)
+    assert list(created.counts) == ["full"]
+    assert not list(out_dir.glob("local*"))
+    with pytest.raises(CommandError, match="--skip-full-pickle leaves nothing to write"):
+        create_datasets(image_dir, out_dir / "new", skip_full_pickle=True)
+    assert not (out_dir / "new").exists()
+
+
+def test_skip_full_pickle_writes_the_lists_of_full(make_pictures, out_dir):
+    create_datasets(make_pictures({"a": 100, "b": 100}), out_dir, skip_full_pickle=True)
+    assert names_in(out_dir) == sorted([*LISTS, "local.pkl.zip", "local.rgb.pkl.zip"])
+
+
+def test_an_output_folder_within_the_pictures_is_no_label(make_pictures):
+    image_dir = make_pictures({"a": 10, "b": 10})
+    for _ in range(2):
+        created = create_datasets(image_dir, image_dir / "out")
+        assert created.labels == ["a", "b"]
+
+
+BAD = [
+    ({}, "has no labels' folders; put every label's pictures in a folder"),
+    ({"a": 20}, "has a single label's folder, 'a', and a network needs at least two"),
+    ({"a": 20, "b": 9}, "needs at least 10 pictures .* in .*pictures the label 'b' has 9; add"),
+    ({"a": 20, "b": 0}, "the label 'b' has 0; add"),
+    ({"a": 10, "b\nc": 10}, "can't be a label: its name has a line break"),
+]
+
+
+@pytest.mark.parametrize(("counts", "sentence"), BAD)
+def test_folders_that_cannot_be_split(make_pictures, tmp_path, out_dir, counts, sentence):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "pictures" / "loose.png")
+    with pytest.raises(CommandError, match=sentence):
+        create_datasets(make_pictures(counts) if counts else tmp_path / "pictures", out_dir)
+    assert not out_dir.exists()
+
+
+def test_a_label_whose_readable_pictures_are_too_few(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 10, "b": 10})
+    (image_dir / "a" / "000.png").write_text("text")
+    with pytest.raises(CommandError, match=r"the label 'a' has 9 .1 more can't be read."):
+        create_datasets(image_dir, out_dir)
+    assert not out_dir.exists()
+
+
+def test_missing_folder_and_wrong_size(tmp_path, make_pictures, out_dir):
+    with pytest.raises(CommandError, match=r"The folder .*nowhere does not exist; put"):
+        create_datasets(tmp_path / "nowhere", out_dir)
+    with pytest.raises(CommandError, match="--image-size is 0; give a number"):
+        create_datasets(make_pictures({"a": 10, "b": 10}), out_dir, image_size=0)
+
+
+def test_a_failure_keeps_the_old_outputs_and_leaves_nothing_new(
+    make_pictures, out_dir, monkeypatch
+):
+    image_dir = make_pictures({"a": 100, "b": 100})
+    create_datasets(image_dir, out_dir, seed=0)
+    before = {file.name: file.read_bytes() for file in out_dir.iterdir()}
+    write_dataset = create.write_dataset
+
+    def interrupted(path, *args, **options):
+        if path.name == "local.rgb.pkl.zip":
+            raise KeyboardInterrupt
+        write_dataset(path, *args, **options)
+
+    monkeypatch.setattr(create, "write_dataset", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        create_datasets(image_dir, out_dir, seed=1)
+    assert {file.name: file.read_bytes() for file in out_dir.iterdir()} == before
+
+
+FULL_DISK_SCRIPT = """
+import resource, signal, sys
+from pathlib import Path
+from common.errors import CommandError
+from datasets.create import create_datasets
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+try:
+    create_datasets(Path(sys.argv[1]), Path(sys.argv[2]))
+except CommandError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [2000, 10_000, 87_000])  # within the scratch file, a list, a zip
+def test_a_file_system_that_takes_no_more(make_pictures, out_dir, limit):
+    image_dir = make_pictures({"a": 120, "b": 120})
+    command = [sys.executable, "-c", FULL_DISK_SCRIPT, str(image_dir), str(out_dir), str(limit)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == f"{out_dir} can't be written: File too large; choose another place.\n"
+    assert not out_dir.exists()
