@@ -1,0 +1,1 @@
+"""Networks by name, built of lasagne layers from colon-delimited parameters."""

@@ -1,0 +1,60 @@
+"""Describes an architecture in words: what it is, its parameters and their defaults."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+from architectures.convnet import ALEX_NET, LAYER_DEFAULTS, LAYER_RULES, alex_net, conv_net
+from architectures.registry import find, parameters
+from lasagne.init import Constant
+from lasagne.layers import Conv2DLayer, DenseLayer, MaxPool2DLayer
+
+KINDS = {
+    "lc": ("convolution", Conv2DLayer),
+    "lm": ("max pool", MaxPool2DLayer),
+    "ld": ("dense layer", DenseLayer),
+}
+
+
+def describe(name: str) -> str:
+    """Returns the architecture's docstring and a line for each parameter, with its default."""
+    architecture = find(name)
+    lines = [name, textwrap.indent(inspect.getdoc(architecture) or "", "    "), ""]
+    for key, parameter in parameters(architecture).items():
+        lines.append(f"    {key}={_text(parameter.default)}")
+    if architecture is conv_net:
+        lines += [line for kind in LAYER_RULES for line in _layer_lines(kind)]
+    if architecture is alex_net:
+        defaults = ":".join(f"{key}={value}" for key, value in ALEX_NET.items())
+        lines += _wrapped(defaults, "    ")
+        lines.append("    and every other parameter of ConvNet")
+    return "\n".join(lines)
+
+
+def _layer_lines(kind: str) -> list[str]:
+    words, layer = KINDS[kind]
+    signature = inspect.signature(layer).parameters
+    lines = [f"    each {words} {kind}0, {kind}1, … ({layer.__name__}):"]
+    for keyword, rule in LAYER_RULES[kind].items():
+        if keyword in LAYER_DEFAULTS[kind]:
+            default = LAYER_DEFAULTS[kind][keyword]
+        else:
+            default = signature[keyword].default if keyword in signature else 1
+        lines += _wrapped(f"{kind}<i>_{keyword}={_text(default)}: {rule.accepts}", " " * 8)
+    return lines
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    text = text.replace(":lc", ": lc").replace(":lm", ": lm").replace(":ld", ": ld")
+    wrapped = textwrap.wrap(
+        text, 98, initial_indent=indent, subsequent_indent=indent + "    ", break_on_hyphens=False
+    )
+    return [line.replace(": l", ":l") for line in wrapped]
+
+
+def _text(default: Any) -> str:
+    if isinstance(default, Constant):
+        return f"{default.val:g}"
+    return getattr(default, "__name__", str(default))

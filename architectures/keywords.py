@@ -1,0 +1,155 @@
+"""What each keyword of a layer accepts in a parameter string: rules as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import CommandError, near_name, unknown_name
+from lasagne import init, nonlinearities
+
+NONLINEARITIES = (
+    *("sigmoid", "softmax", "tanh", "scaled_tanh", "rectify", "leaky_rectify"),
+    *("very_leaky_rectify", "elu", "selu", "softplus", "linear", "identity"),
+)
+INITIALIZERS = ("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Normal", "Uniform")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a keyword accepts.
+
+    Attributes
+    ----------
+    accepts : the values in words, as in "a whole number of at least 1".
+    convert : turns a value of the parameter string into the layer's argument; raises ValueError
+        where the value is not accepted.
+    """
+
+    accepts: str
+    convert: Callable[[Any], Any]
+
+
+def _checked(test: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        if not test(value):
+            raise ValueError
+        return value
+
+    return convert
+
+
+def _is_int(value: Any, low: int) -> bool:
+    return type(value) is int and value >= low
+
+
+def _is_size(value: Any, low: int) -> bool:
+    pair = value if isinstance(value, tuple) else (value, value)
+    return len(pair) == 2 and all(_is_int(size, low) for size in pair)
+
+
+def _nonlinearity(value: Any) -> Any:
+    if value is not None and value not in NONLINEARITIES:
+        raise ValueError
+    return getattr(nonlinearities, value or "linear")
+
+
+def _initializer(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return init.Constant(float(value))
+    if value not in INITIALIZERS:
+        raise ValueError
+    gain = {"gain": "relu"} if value.startswith("He") else {}
+    return getattr(init, value)(**gain)
+
+
+COUNT = Rule("a whole number of at least 1", _checked(lambda value: _is_int(value, 1)))
+SIZE = Rule(
+    "a whole number of at least 1, or a pair (height, width) of them",
+    _checked(lambda value: _is_size(value, 1)),
+)
+STRIDE = Rule(
+    f"None (the pool size), or {SIZE.accepts}",
+    _checked(lambda value: value is None or _is_size(value, 1)),
+)
+PADDING = Rule(
+    "'same', 'valid', 'full', a whole number of at least 0, or a pair of them",
+    _checked(lambda value: value in ("same", "valid", "full") or _is_size(value, 0)),
+)
+POOL_PADDING = Rule(
+    "a whole number of at least 0, or a pair of them", _checked(lambda value: _is_size(value, 0))
+)
+SWITCH = Rule("True or False", _checked(lambda value: isinstance(value, bool)))
+NONLINEARITY = Rule(f"None or one of {', '.join(NONLINEARITIES)}", _nonlinearity)
+WEIGHTS = Rule(f"a number, or one of {', '.join(INITIALIZERS)}", _initializer)
+BIASES = Rule(
+    f"None (no biases), {WEIGHTS.accepts}",
+    lambda value: None if value is None else _initializer(value),
+)
+PROBABILITY = Rule(
+    "a number from 0 (no dropout) to below 1",
+    _checked(
+        lambda value: (
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+        )
+    ),
+)
+
+CONV: Mapping[str, Rule] = {
+    "num_filters": COUNT,
+    "filter_size": SIZE,
+    "stride": SIZE,
+    "pad": PADDING,
+    "untie_biases": SWITCH,
+    "W": WEIGHTS,
+    "b": BIASES,
+    "nonlinearity": NONLINEARITY,
+    "flip_filters": SWITCH,
+    "num_groups": COUNT,
+}
+MAX_POOL: Mapping[str, Rule] = {
+    "pool_size": SIZE,
+    "stride": STRIDE,
+    "pad": POOL_PADDING,
+    "ignore_border": SWITCH,
+}
+DENSE: Mapping[str, Rule] = {
+    "num_units": COUNT,
+    "W": WEIGHTS,
+    "b": BIASES,
+    "nonlinearity": NONLINEARITY,
+}
+BY_TYPE: Mapping[type, Rule] = {
+    int: Rule("a whole number of at least 0", _checked(lambda value: _is_int(value, 0))),
+    bool: SWITCH,
+    float: Rule(
+        "a number",
+        _checked(lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    ),
+    str: Rule("a word", _checked(lambda value: isinstance(value, str))),
+}
+
+
+def convert_all(owner: str, rules: Mapping[str, Rule], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments that the `params` of `owner` ("ConvNet's layer lc0") stand for.
+
+    Raises CommandError that names the owner, the parameter and what is accepted.
+    """
+    converted = {}
+    for name, value in params.items():
+        if name not in rules:
+            raise CommandError(f"{owner}: {unknown_name('parameter', name, rules)}")
+        try:
+            converted[name] = rules[name].convert(value)
+        except (ValueError, TypeError) as error:
+            hint = near_name(value, NONLINEARITIES + INITIALIZERS) if _is_word(value) else ""
+            raise CommandError(
+                f"{owner}: the parameter '{name}' is {value!r}; "
+                f"it accepts {rules[name].accepts}.{hint}"
+            ) from error
+    return converted
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > 2

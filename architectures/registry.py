@@ -1,0 +1,126 @@
+"""Finds an architecture by its name, or in a user's own file, and builds its network."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from architectures.convnet import alex_net, conv_net, lasagne_mnist_conv_example
+from architectures.keywords import BY_TYPE, Rule, convert_all
+from architectures.mlp import lasagne_mnist_example, single_layer_mlp
+from architectures.vgg import vgg_net
+from common.errors import CommandError, near_name, unknown_name
+from lasagne.layers import InputLayer, Layer
+
+Architecture = Callable[..., Layer]
+"""A function of (incoming, num_classes, **params) that returns the output layer."""
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "AlexNet": alex_net,
+    "ConvNet": conv_net,
+    "LasagneMnistConvExample": lasagne_mnist_conv_example,
+    "LasagneMnistExample": lasagne_mnist_example,
+    "SingleLayerMlp": single_layer_mlp,
+    "VggNet": vgg_net,
+}
+
+
+def build(
+    name: str, input_shape: tuple[int, ...], num_classes: int, params: Mapping[str, Any]
+) -> Layer:
+    """Builds the network `name` and returns its output layer, of shape (None, num_classes).
+
+    Parameters
+    ----------
+    name : one of `ARCHITECTURES`, or "path/to/file.py:function" for a user's own.
+    input_shape : one instance's shape, (channels, height, width) or (features,).
+    num_classes : how many labels there are.
+    params : the architecture's parameters by name.
+
+    Raises
+    ------
+    CommandError
+        for an unknown architecture, an unknown or ill-typed parameter, or shapes that don't fit.
+    """
+    architecture = find(name)
+    incoming = InputLayer((None, *input_shape), name="input")
+    layer = architecture(incoming, num_classes, **_checked(name, architecture, params))
+    if not isinstance(layer, Layer) or layer.output_shape != (None, num_classes):
+        made = getattr(layer, "output_shape", type(layer).__name__)
+        raise CommandError(
+            f"The architecture {name} returned {made}; it must return its output layer, "
+            f"of shape (None, {num_classes}) for {num_classes} labels."
+        )
+    return layer
+
+
+def find(name: str) -> Architecture:
+    """Returns the architecture `name`, or the function of "path/to/file.py:function".
+
+    Raises CommandError where there is none.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    file, colon, function = name.rpartition(":")
+    if colon and file.endswith(".py"):
+        return _from_file(Path(file), function)
+    raise CommandError(
+        unknown_name("architecture", name, ARCHITECTURES)
+        + " Or give your own as path/to/file.py:function."
+    )
+
+
+def parameters(architecture: Architecture) -> dict[str, inspect.Parameter]:
+    """Returns the named parameters of an architecture, without `incoming` and `num_classes`."""
+    return {
+        name: parameter
+        for name, parameter in list(inspect.signature(architecture).parameters.items())[2:]
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+
+
+def _from_file(file: Path, function: str) -> Architecture:
+    if not file.is_file():
+        raise CommandError(f"The architecture's file {file} does not exist; check its path.")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    functions = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == file.stem
+    }
+    if function not in functions:
+        raise CommandError(
+            f"{file} has no function '{function}'.{near_name(function, functions)} "
+            f"It has: {', '.join(sorted(functions)) or 'none'}."
+        )
+    return functions[function]
+
+
+def _checked(name: str, architecture: Architecture, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks the named parameters by their annotation; the layers' own are the architecture's."""
+    named = parameters(architecture)
+    takes_more = any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD
+        for parameter in inspect.signature(architecture).parameters.values()
+    )
+    hints = typing.get_type_hints(architecture)
+    rules = {key: _rule(hints.get(key, Any)) for key in named}
+    extra = {key: value for key, value in params.items() if takes_more and key not in rules}
+    own = {key: value for key, value in params.items() if key not in extra}
+    return convert_all(name, rules, own) | extra
+
+
+def _rule(hint: Any) -> Rule:
+    kinds = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return next((BY_TYPE[kind] for kind in kinds if kind in BY_TYPE), ANYTHING)
+
+
+ANYTHING = Rule("anything", lambda value: value)
