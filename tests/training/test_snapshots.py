@@ -1,0 +1,108 @@
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from common.errors import CommandError
+from training.experiment import Experiment
+from training.setup import prepare, resume
+from training.snapshots import load_snapshot, read_header, save_snapshot
+from training.trainer import Trainer
+
+
+@pytest.fixture
+def trained(digits) -> Trainer:
+    options = {"num_epochs": 3, "update_func_name": "adam", "adapt_learning_rate": True}
+    trainer = prepare(Experiment(digits, "LasagneMnistExample", "num_units=8", **options))
+    list(trainer.epochs())
+    return trainer
+
+
+def test_a_snapshot_is_what_safetensors_reads_and_holds_the_options(trained, tmp_path):
+    path = trained.save(tmp_path)
+    assert path.name == "model.snapshot-3.safetensors"
+    snapshot = load_snapshot(path)
+    assert snapshot.header == json.loads(json.dumps(read_header(path)))
+    assert snapshot.header["experiment"]["model_params"] == "num_units=8"
+    assert snapshot.header["labels"] == [str(digit) for digit in range(10)]
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(snapshot.tensors[f"network/{name}"], value)
+
+
+def test_a_snapshot_is_readable_for_whoever_may_read_the_folder(trained, tmp_path):
+    (tmp_path / "other").touch()
+    assert trained.save(tmp_path).stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_everything_comes_back(trained, tmp_path):
+    path = trained.save(tmp_path)
+    again = prepare(resume(path))
+    assert again.epoch == 3
+    assert again.best.accuracy == trained.best.accuracy
+    assert again.policy.state == trained.policy.state
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], value)
+    ours, theirs = again.optimizer.state_dict(), trained.optimizer.state_dict()
+    assert ours["param_groups"] == theirs["param_groups"]
+    for index, state in theirs["state"].items():
+        for key, value in state.items():
+            assert torch.equal(torch.as_tensor(ours["state"][index][key]), torch.as_tensor(value))
+
+
+def test_a_snapshots_options_can_be_replaced(trained, tmp_path):
+    path = trained.save(tmp_path)
+    again = prepare(resume(path, learning_rate=0.5, num_epochs=9))
+    assert again.learning_rate == 0.5
+    assert again.experiment.num_epochs == 9
+
+
+def test_the_mean_comes_from_the_snapshot(trained, tmp_path):
+    path = trained.save(tmp_path)
+    snapshot = load_snapshot(path)
+    doubled = snapshot.tensors | {"mean": snapshot.tensors["mean"] * 2}
+    save_snapshot(type(snapshot)(snapshot.header, doubled), path)
+    again = prepare(resume(path))
+    assert np.array_equal(again._mean, trained._mean * 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"model_architecture": "SingleLayerMlp"},
+            "holds LasagneMnistExample with num_units=8, not SingleLayerMlp with num_units=8",
+        ),
+        ({"model_params": "num_units=9"}, "not LasagneMnistExample with num_units=9"),
+        ({"labels_to_keep": "3,7"}, r"knows 10 labels .*, the dataset has 2 \(3, 7\)"),
+        ({"num_crops": 1, "crop_shape": (6, 6)}, r"inputs of shape \(1, 8, 8\), .* \(1, 6, 6\)"),
+    ],
+)
+def test_a_snapshot_of_something_else_is_named(trained, tmp_path, options, sentence):
+    path = trained.save(tmp_path)
+    with pytest.raises(CommandError, match=sentence):
+        prepare(resume(path, **options))
+
+
+def test_a_broken_snapshot_gives_a_sentence(trained, tmp_path):
+    path = trained.save(tmp_path)
+    whole = path.read_bytes()
+    for size in (0, 7, 8, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CommandError, match="is no snapshot|is broken"):
+            load_snapshot(path)
+    path.write_bytes(struct.pack("<Q", 2**63) + whole[8:])
+    with pytest.raises(CommandError, match="is no snapshot"):
+        load_snapshot(path)
+
+
+def test_what_is_no_snapshot_gives_a_sentence(tmp_path):
+    with pytest.raises(CommandError, match=r"can't be read: No such file"):
+        read_header(tmp_path / "none")
+    with pytest.raises(CommandError, match=r"can't be read: Is a directory"):
+        read_header(tmp_path)
+    save_file({"x": torch.zeros(1)}, tmp_path / "others.safetensors")
+    with pytest.raises(CommandError, match="is no snapshot of this program"):
+        read_header(tmp_path / "others.safetensors")

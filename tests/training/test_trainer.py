@@ -1,0 +1,249 @@
+"""Training and evaluation in-process, on the digits."""
+
+import dataclasses
+import itertools
+import typing
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, log_loss
+
+from common.errors import CommandError
+from datasets.container import open_dataset
+from training.experiment import Experiment, UpdateRule
+from training.setup import prepare
+from training.trainer import Diverged
+
+MLP = {"model_architecture": "SingleLayerMlp", "model_params": "num_units=16"}
+
+
+@pytest.fixture
+def experiment(digits):
+    return Experiment(digits, **MLP, num_epochs=2, precision="float32", learning_rate=0.1)
+
+
+def records(experiment, **options):
+    trainer = prepare(dataclasses.replace(experiment, **options))
+    timed = {"seconds": 0.0, "images_per_second": 0.0}
+    return [dataclasses.replace(record, **timed) for record in trainer.epochs()], trainer
+
+
+def weights(trainer):
+    return torch.cat([value.flatten() for value in trainer.network.state_dict().values()])
+
+
+def test_two_runs_with_the_same_options_give_the_same_numbers(experiment):
+    first, one = records(experiment, model_architecture="LasagneMnistExample")
+    second, two = records(experiment, model_architecture="LasagneMnistExample")
+    assert first == second
+    assert torch.equal(weights(one), weights(two))
+
+
+def test_another_seed_gives_other_numbers(experiment):
+    assert records(experiment)[0] != records(experiment, seed=1)[0]
+
+
+def test_shuffling_changes_the_order_of_every_epoch(experiment, monkeypatch):
+    orders = []
+    trainer = prepare(experiment)
+    batches = trainer._training.batches
+    monkeypatch.setattr(
+        trainer._training,
+        "batches",
+        lambda order, size: orders.append(order) or batches(order, size),
+    )
+    list(trainer.epochs())
+    natural = np.arange(len(trainer.dataset.subset("training")))
+    assert all(np.array_equal(np.sort(order), natural) for order in orders)
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations([natural, *orders], 2))
+
+
+def test_chunks_change_nothing_where_they_are_multiples_of_the_batch(experiment):
+    whole, one = records(experiment)
+    parts, two = records(experiment, chunk_size=300)
+    assert torch.equal(weights(one), weights(two))
+    for first, second in zip(whole, parts, strict=True):
+        assert first.training_loss == pytest.approx(second.training_loss, rel=1e-12)
+        assert first.validation_accuracy == second.validation_accuracy
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "chunk_size"), [(1, 0), (7, 0), (180, 0), (1000, 0), (7, 20), (50, 150)]
+)
+def test_evaluation_counts_every_instance_whatever_the_sizes(digits, batch_size, chunk_size):
+    options = {"batch_size": batch_size, "precision": "float64", "num_epochs": 0}
+    with np.errstate(all="raise"):
+        trainer = prepare(_unwarned(Experiment(digits, **MLP, **options, chunk_size=chunk_size)))
+    evaluation = trainer.evaluate("validation")
+    data = open_dataset(digits)
+    training, validation = (
+        data.subset(name).read(slice(None)).reshape(-1, 64) / 16
+        for name in ("training", "validation")
+    )
+    hidden_w, hidden_b, out_w, out_b = (
+        value.numpy() for value in trainer.network.state_dict().values()
+    )
+    hidden = np.maximum((validation - training.mean(0)) @ hidden_w + hidden_b, 0)
+    scores = np.exp(hidden @ out_w + out_b)
+    probabilities = scores / scores.sum(1, keepdims=True)
+    labels = data.subset("validation").labels
+    assert evaluation.loss == pytest.approx(log_loss(labels, probabilities, labels=range(10)))
+    assert evaluation.accuracy == accuracy_score(labels, probabilities.argmax(1))
+    assert np.array_equal(evaluation.predictions, probabilities.argmax(1))
+
+
+def _unwarned(experiment: Experiment) -> Experiment:
+    """Makes the warning about unequal batches an expected one."""
+    import warnings
+
+    warnings.filterwarnings("ignore", message=".*is no multiple of --batch-size")
+    return experiment
+
+
+def test_the_probabilities_of_an_instances_crops_are_summed(digits):
+    crops = {"num_crops": 5, "crop_shape": (6, 6), "batch_size": 40}
+    options = {"precision": "float64", "num_epochs": 1, "learning_rate": 0.1}
+    trainer = prepare(Experiment(digits, "ConvNet", "lc0_num_filters=4", **options, **crops))
+    list(trainer.epochs())
+    evaluation = trainer.evaluate("testing")
+    subset = trainer.dataset.subset("testing")
+    inputs = trainer.preparation.for_evaluation(torch.from_numpy(subset.read(slice(None))))
+    with torch.inference_mode():
+        probabilities = trainer.network(inputs, deterministic=True).numpy()
+    summed = probabilities.reshape(len(subset), 10, 10).sum(axis=1)
+    assert np.array_equal(evaluation.predictions, summed.argmax(1))
+    assert evaluation.loss == pytest.approx(log_loss(subset.labels, summed / 10, labels=range(10)))
+
+
+def test_a_batch_counts_crops(digits, monkeypatch):
+    crops = {"num_crops": 5, "crop_shape": (6, 6), "batch_size": 40}
+    trainer = prepare(Experiment(digits, "ConvNet", "lc0_num_filters=2", num_epochs=1, **crops))
+    sizes = []
+    step = trainer._step
+    monkeypatch.setattr(trainer, "_step", lambda x, t: sizes.append((len(x), len(t))) or step(x, t))
+    list(trainer.epochs())
+    assert set(sizes[:-1]) == {(40, 40)}
+    assert sum(size for size, _ in sizes) == len(trainer.dataset.subset("training")) * 10
+
+
+def test_the_training_loss_is_the_mean_over_all_instances(experiment):
+    """With a rate too small to change anything it is the loss of the start weights."""
+    (record,), trainer = records(experiment, learning_rate=1e-30, num_epochs=1, batch_size=1000)
+    training = trainer.evaluate("training")
+    assert record.training_loss == pytest.approx(training.loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "float32", "float64"])
+def test_every_precision_learns(experiment, precision):
+    run, trainer = records(experiment, precision=precision, num_epochs=6)
+    assert run[-1].validation_accuracy > 0.85
+    expected = torch.float64 if precision == "float64" else torch.float32
+    assert {param.dtype for param in trainer.network.parameters()} == {expected}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    typing.get_args(UpdateRule),
+)
+def test_every_update_rule_learns(experiment, rule):
+    rate = {"adadelta": 1.0, "sgd": 0.5, "momentum": 0.1, "adagrad": 0.1}.get(rule, 0.02)
+    run, _ = records(experiment, update_func_name=rule, learning_rate=rate, num_epochs=5)
+    assert run[-1].validation_accuracy > 0.8
+
+
+def test_a_rate_that_is_too_high_diverges_with_status_3(experiment):
+    trainer = prepare(dataclasses.replace(experiment, learning_rate=1e30, num_epochs=5))
+    with pytest.raises(
+        Diverged, match="the training diverged; give a lower --learning-rate"
+    ) as got:
+        list(trainer.epochs())
+    assert got.value.status == 3
+
+
+def test_the_adaptive_rate_restores_the_best_weights_and_converges(experiment):
+    run, trainer = records(experiment, learning_rate=5e-9, adapt_learning_rate=True, num_epochs=50)
+    assert len(run) == 1 + 4 + 4
+    assert [record.learning_rate for record in run] == pytest.approx([5e-9] * 5 + [5e-10] * 4)
+    assert trainer.stopped == "converged"
+    assert trainer.best.epoch == 1
+    best = torch.cat([value.flatten() for value in trainer.best.weights.values()])
+    assert torch.equal(weights(trainer), best)
+
+
+def test_testing_uses_the_best_weights_and_leaves_the_network_as_it_was(experiment):
+    _, trainer = records(experiment, learning_rate=3.0, num_epochs=8, model_params="num_units=4")
+    assert trainer.best.epoch < 8
+    last = weights(trainer)
+    validation = trainer.evaluate("validation")
+    assert validation.accuracy == trainer.best.accuracy
+    assert torch.equal(weights(trainer), last)
+
+
+def test_labels_to_keep(experiment):
+    trainer = prepare(dataclasses.replace(experiment, labels_to_keep="7, 3"))
+    assert trainer.dataset.label_names == ["3", "7"]
+    assert trainer.network.output_layer.output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"labels_to_keep": "3,12"}, "Unknown label '12'"),
+        ({"learning_rate": 0.0}, "--learning-rate is 0.0; give a number above 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
+        ({"input_scale": -1.0}, "--input-scale is -1.0"),
+        ({"batch_size": 0}, "--batch-size is 0; give at least 1"),
+        ({"num_epochs": -1}, "--num-epochs is -1"),
+        ({"chunk_size": 50}, "fewer than one batch of 100; give at least 100"),
+        ({"crop_shape": (9, 9), "num_crops": 1}, "is larger than the pictures"),
+        (
+            {"crop_shape": (6, 6), "num_crops": 3},
+            "--batch-size 100 counts crops and must be a multiple of the 6 crops .* give 102",
+        ),
+        (
+            {"update_func_kwargs": "beta1=0.9"},
+            "nesterov_momentum has no parameter 'beta1'. It has: m",
+        ),
+        ({"update_func_kwargs": "momentum=high"}, "'momentum' is 'high'; give a number"),
+        (
+            {"update_func_kwargs": "momentum=-1"},
+            "--update-func-kwargs: momentum must not be negative",
+        ),
+        ({"test_only": True}, "give --start-from-snapshot"),
+        ({"model_architecture": "ConvNet", "reshape_to": (64,)}, r"--reshape-to '\(1, 8, 8\)'"),
+    ],
+)
+def test_options_that_do_not_fit(experiment, options, sentence):
+    with pytest.raises(CommandError, match=sentence):
+        prepare(dataclasses.replace(experiment, **options))
+
+
+def test_a_chunk_that_is_no_multiple_of_the_batch_warns(experiment):
+    with pytest.warns(UserWarning, match="the last batch of each chunk is smaller"):
+        prepare(dataclasses.replace(experiment, chunk_size=150))
+
+
+def test_an_empty_testing_subset_is_named_before_training(tmp_path):
+    from datasets.container import write_dataset
+
+    arrays = {
+        "training": (np.zeros((4, 3), np.float32), np.array([0, 1, 0, 1], np.int32)),
+        "validation": (np.zeros((2, 3), np.float32), np.array([0, 1], np.int32)),
+        "testing": (np.zeros((0, 3), np.float32), np.zeros(0, np.int32)),
+    }
+    path = tmp_path / "a.pkl.zip"
+    labels = {"a": 0, "b": 1}
+    write_dataset(path, arrays, labels, layout="flat", scale=1.0, picture_shape=None)
+    with pytest.raises(CommandError, match="The testing subset of .* is empty"):
+        prepare(Experiment(path, **MLP, test_at_end=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["auto", "float32", "float16"])
+@pytest.mark.parametrize("chunk_size", [0, 300])
+def test_a_gpu_learns_too(experiment, precision, chunk_size):
+    run, _ = records(
+        experiment, device="cuda", precision=precision, chunk_size=chunk_size, num_epochs=6
+    )
+    assert run[-1].validation_accuracy > 0.85

@@ -1,0 +1,1 @@
+"""Chunks to the device, steps, epochs, snapshots, baselines."""

@@ -1,0 +1,164 @@
+"""Snapshots: safetensors files whose header holds what is needed to resume, evaluate or predict.
+
+The header is read without PyTorch, so that a command line can take its options from it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import CommandError
+from common.files import whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+KEY = "bandcamp-deep-learning"
+LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training's state after a whole epoch.
+
+    Attributes
+    ----------
+    header : plain data: `experiment` (all options), `epoch`, `best_epoch`, `best`, `labels`,
+        `input_shape`, `scale`, `policy`, `optimizer` (its groups and numbers), `parameters`.
+    tensors : "network/…" the weights, "best/…" those of the best epoch where it is another one,
+        "optimizer/<i>/…" the update rule's state, "mean" the training mean (float64).
+    """
+
+    header: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def group(self, prefix: str) -> dict[str, Tensor]:
+        """Returns the tensors under `prefix`/ by the rest of their names."""
+        start = f"{prefix}/"
+        return {
+            name.removeprefix(start): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(start)
+        }
+
+    @property
+    def best_weights(self) -> dict[str, Tensor]:
+        """The weights of the epoch with the best validation accuracy."""
+        return self.group("best") or self.group("network")
+
+
+def save_snapshot(snapshot: Snapshot, path: Path) -> None:
+    """Writes the snapshot, whole or not at all.
+
+    Raises CommandError where the system refuses.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    metadata = {KEY: json.dumps({"format": FORMAT, **snapshot.header})}
+    with whole_file(path) as partial:
+        mode = partial.stat().st_mode
+        try:
+            save_file(snapshot.tensors, partial, metadata)
+            partial.chmod(mode)  # safetensors makes its files readable for their owner alone
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code)) from error
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """Reads a snapshot; its tensors are on the CPU. No code of the file runs.
+
+    Raises CommandError where it is missing, broken or no snapshot.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(path)
+    try:
+        return Snapshot(header, load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise CommandError(
+            f"The snapshot {path} is broken: {error}; take an earlier one."
+        ) from error
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Reads a snapshot's header alone.
+
+    Raises CommandError where the file is missing, broken or no snapshot.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            entries = json.loads(file.read(length)) if length <= LONGEST_HEADER else {}
+        header = json.loads(entries["__metadata__"][KEY])
+    except OSError as error:
+        raise CommandError(
+            f"The snapshot {path} can't be read: {error.strerror}; check its path."
+        ) from error
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise CommandError(
+            f"{path} is no snapshot of this program, or it is broken; "
+            "give a file that run_experiment wrote, PREFIX.snapshot-EPOCH.safetensors."
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CommandError(
+            f"The snapshot {path} has format {header.get('format')}; "
+            f"this version reads format {FORMAT}."
+        )
+    return dict(header)
+
+
+def check_fits(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Checks that a snapshot belongs to the network that is wanted.
+
+    Parameters
+    ----------
+    path : the snapshot's, for the message.
+    header : the snapshot's.
+    wanted : `architecture`, `labels` and `input_shape` of the experiment at hand.
+
+    Raises
+    ------
+    CommandError
+        that names the first difference.
+    """
+    options = header["experiment"]
+    labels = wanted["labels"]
+    held = {
+        "architecture": (options["model_architecture"], options["model_params"]),
+        "labels": header["labels"],
+        "input_shape": header["input_shape"],
+    }
+    if held["architecture"] != wanted["architecture"]:
+        raise CommandError(
+            f"The snapshot {path} holds {_network(held)}, not {_network(wanted)}; leave out "
+            "--model-architecture and --model-params, or start without the snapshot."
+        )
+    if held["labels"] != labels:
+        raise CommandError(
+            f"The snapshot {path} knows {len(held['labels'])} labels "
+            f"({', '.join(held['labels'])}), the dataset has {len(labels)} ({', '.join(labels)}); "
+            "give the dataset that it was trained on, or the same --labels-to-keep."
+        )
+    if held["input_shape"] != wanted["input_shape"]:
+        raise CommandError(
+            f"The snapshot {path} takes inputs of shape {tuple(held['input_shape'])}, but these "
+            f"are {tuple(wanted['input_shape'])}; give the same --reshape-to and --crop-shape."
+        )
+
+
+def _network(described: Mapping[str, Any]) -> str:
+    name, params = described["architecture"]
+    return f"{name} with {params}" if params else f"{name} without parameters"
