@@ -1,0 +1,54 @@
+"""Plots of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from common.files import whole_file
+from training.trainer import EpochRecord
+
+TRAINING, VALIDATION, BEST = "#4477aa", "#ee6677", "#228833"
+
+
+def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> None:
+    """Draws loss and validation accuracy over the epochs into the PNG file `path`."""
+    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    losses, accuracies = figure.subplots(1, 2)
+    epochs = [record.epoch for record in records]
+    marker = "o" if len(records) <= 30 else ""
+    style = {"marker": marker, "markersize": 4, "linewidth": 1.6}
+    losses.plot(
+        epochs, [r.training_loss for r in records], color=TRAINING, label="training", **style
+    )
+    losses.plot(
+        epochs, [r.validation_loss for r in records], color=VALIDATION, label="validation", **style
+    )
+    losses.set_title("Loss (cross-entropy per instance)")
+    losses.legend(frameon=False)
+    losses.set_ylim(bottom=0)
+    accuracies.plot(epochs, [r.validation_accuracy for r in records], color=VALIDATION, **style)
+    _mark_best(accuracies, records)
+    accuracies.set_title("Validation accuracy")
+    accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for axes in (losses, accuracies):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    figure.suptitle(title, fontsize=11)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png")
+
+
+def _mark_best(axes: Axes, records: Sequence[EpochRecord]) -> None:
+    if not records:
+        return
+    best = max(records, key=lambda record: record.validation_accuracy)
+    label = f"best: {best.validation_accuracy:.2%} in epoch {best.epoch}"
+    axes.plot([best.epoch], [best.validation_accuracy], "o", color=BEST, markersize=8, label=label)
+    axes.legend(frameon=False, loc="lower right")

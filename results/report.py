@@ -1,0 +1,128 @@
+"""report.html: one run on one page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.files import write_whole
+from results.tables import LayerRow, shape_text, size_text
+from training.trainer import EpochRecord
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.subtitle { color: #666; margin-top: .2rem; overflow-wrap: anywhere; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
+.figure { background: #f4f6f8; border-radius: .5rem; padding: .7rem 1.1rem; }
+.figure b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+.figure span { color: #666; font-size: .85rem; }
+img { width: 100%; height: auto; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #e4e7ea; }
+td { overflow-wrap: anywhere; } td.number { overflow-wrap: normal; }
+th.number, td.number { text-align: right; }
+"""
+
+
+def write_report(
+    path: Path,
+    title: str,
+    results: Mapping[str, Any],
+    records: Sequence[EpochRecord],
+    layers: Sequence[LayerRow],
+    options: Mapping[str, Any],
+    learning_curve: Path,
+) -> None:
+    """Writes the page: the results, the learning curve, the network, the epochs, the options."""
+    picture = base64.b64encode(learning_curve.read_bytes()).decode()
+    sections = [
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="subtitle">{html.escape(str(options["model_params"]))}</p>',
+        f'<p class="subtitle">{html.escape(str(options["dataset_path"]))}</p>',
+        _figures(results),
+        f'<img alt="Loss and validation accuracy by epoch" src="data:image/png;base64,{picture}">',
+        "<h2>Network</h2>",
+        _network(layers),
+        "<h2>Epochs</h2>",
+        _epochs(records),
+        "<h2>Options</h2>",
+        _table(("option", "value"), [(key, str(value)) for key, value in options.items()], 2),
+    ]
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(sections)
+        + "\n</body></html>\n"
+    )
+    write_whole(path, page)
+
+
+def _figures(results: Mapping[str, Any]) -> str:
+    shown = [
+        ("testing accuracy", results.get("testing_accuracy"), "{:.2%}"),
+        ("validation accuracy", results.get("validation_accuracy"), "{:.2%}"),
+        ("best epoch", results.get("best_epoch"), "{}"),
+        ("parameters", results.get("parameters"), "{:,}"),
+        ("training time", results.get("seconds"), "{:,.1f} s"),
+        ("ended", results.get("stopped"), "{}"),
+    ]
+    boxes = [
+        f'<div class="figure"><b>{html.escape(form.format(value))}</b><span>{name}</span></div>'
+        for name, value, form in shown
+        if value is not None
+    ]
+    return f'<div class="figures">{"".join(boxes)}</div>'
+
+
+def _network(layers: Sequence[LayerRow]) -> str:
+    heads = ("layer", "kind", "output", "parameters", "memory of a batch")
+    rows = [
+        (
+            row.name,
+            row.kind,
+            shape_text(row.output_shape),
+            f"{row.parameters:,}",
+            size_text(row.memory),
+        )
+        for row in layers
+    ]
+    return _table(heads, rows, first_number=3)
+
+
+def _epochs(records: Sequence[EpochRecord]) -> str:
+    heads = (
+        *("epoch", "training loss", "validation loss", "validation accuracy"),
+        *("learning rate", "seconds", "images/s"),
+    )
+    rows = [
+        (
+            str(record.epoch),
+            f"{record.training_loss:.4f}",
+            f"{record.validation_loss:.4f}",
+            f"{record.validation_accuracy:.2%}",
+            f"{record.learning_rate:g}",
+            f"{record.seconds:.1f}",
+            f"{record.images_per_second:,.0f}",
+        )
+        for record in records
+    ]
+    return _table(heads, rows, first_number=0)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], first_number: int) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        kinds = ["" if column < first_number else " class=number" for column in range(len(cells))]
+        return "".join(
+            f"<{tag}{kind}>{html.escape(cell)}</{tag}>"
+            for cell, kind in zip(cells, kinds, strict=True)
+        )
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{line(heads, "th")}</tr>{body}</table></div>'

@@ -1,0 +1,76 @@
+"""The network as a table: each layer's output shape, parameters and memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lasagne.layers import Layer, count_params, get_all_layers
+
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer: `memory` is its output for one batch and its parameters, in bytes."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    memory: int
+
+
+def layer_rows(output_layer: Layer, batch_size: int, precision: str) -> list[LayerRow]:
+    """Describes every layer of a network, the input first.
+
+    Memory counts the outputs in the precision that they are computed in and the parameters in
+    float32 (float64 in float64).
+    """
+    size = BYTES[precision]
+    weight = max(size, BYTES["float32"])
+    rows = []
+    for layer in get_all_layers(output_layer):
+        shape = tuple(layer.output_shape[1:])
+        parameters = sum(math.prod(param.shape) for param in layer.get_params())
+        memory = batch_size * math.prod(shape) * size + parameters * weight
+        rows.append(LayerRow(layer.name or "", type(layer).__name__, shape, parameters, memory))
+    return rows
+
+
+def network_table(output_layer: Layer, batch_size: int, precision: str) -> str:
+    """Returns the network as aligned lines of text, with a line of totals."""
+    rows = layer_rows(output_layer, batch_size, precision)
+    cells = [("layer", "kind", "output", "parameters", "memory")]
+    cells += [
+        (
+            row.name,
+            row.kind,
+            shape_text(row.output_shape),
+            f"{row.parameters:,}",
+            size_text(row.memory),
+        )
+        for row in rows
+    ]
+    total = count_params(output_layer)
+    cells.append(("total", "", "", f"{total:,}", size_text(sum(row.memory for row in rows))))
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Writes a shape as in 3 × 224 × 224."""
+    return " × ".join(map(str, shape))
+
+
+def size_text(size: int) -> str:
+    """Writes bytes as in 1.2 MB, or 12 kB below a megabyte."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

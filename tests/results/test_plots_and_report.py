@@ -1,0 +1,62 @@
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from results.plots import learning_curve
+from results.report import write_report
+from results.tables import LayerRow
+from training.trainer import EpochRecord
+
+
+def records(count: int) -> list[EpochRecord]:
+    return [
+        EpochRecord(i, 1 / i, 1.5 / i, 1 - 0.5 / i, 0.01, 1.0, 500.0) for i in range(1, count + 1)
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 200])
+def test_a_learning_curve_is_a_picture_with_lines_in_it(tmp_path, count):
+    learning_curve(records(count), "ConvNet on digits.pkl.zip", tmp_path / "curve.png")
+    picture = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB")).astype(int)
+    assert picture.shape == (480, 1200, 3)
+    red = (picture[..., 0] > 200) & (picture[..., 1] < 150) & (picture[..., 2] < 160)
+    assert red.sum() > (100 if count > 1 else 0)
+
+
+class Page(HTMLParser):
+    """Checks that every tag is closed and collects texts and links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_report_is_one_page_that_needs_no_other_file(tmp_path):
+    curve = tmp_path / "curve.png"
+    learning_curve(records(3), "x", curve)
+    results = {"testing_accuracy": 0.98765, "parameters": 53002, "stopped": "finished"}
+    options = {"dataset_path": "<b>&x", "model_params": "", "num_epochs": 3}
+    layers = [LayerRow("lc0", "Conv2DLayer", (4, 8, 8), 1234, 5678)]
+    report = tmp_path / "report.html"
+    write_report(report, "Net <1>", results, records(3), layers, options, curve)
+    page = Page()
+    page.feed(report.read_text(encoding="utf-8"))
+    assert page.open == []
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    for text in ("98.77%", "53,002", "finished", "Net <1>", "<b>&x", "4 × 8 × 8", "1,234"):
+        assert text in page.texts
