@@ -1,0 +1,220 @@
+"""run_experiment as a person runs it: real processes, real interruptions."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from commands import main
+from commands.run_experiment import Options, run
+from common.errors import CommandError
+from tests.paths import ROOT
+from training.snapshots import load_snapshot
+
+COMMAND = [sys.executable, str(ROOT / "manage.py"), "run_experiment"]
+MLP = ["--model-architecture", "LasagneMnistExample", "--model-params", "num_units=64"]
+EXACT = ["--precision", "float32", "--device", "cpu"]
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """The lines of metrics.csv without what a clock measures."""
+    with (folder / "metrics.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    return [
+        {k: v for k, v in line.items() if not k.startswith(("sec", "images"))} for line in lines
+    ]
+
+
+def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.005)
+
+
+def test_from_a_recipe_to_the_testing_accuracy(digits, tmp_path, capsys):
+    recipe = ROOT / "experiments" / "digits.yaml"
+    arguments = ["--config", str(recipe), "--dataset-path", str(digits), "--out-dir", "run"]
+    assert main(["run_experiment", *arguments]) == 0
+    shown = capsys.readouterr().out
+    folder = tmp_path / "run"
+    results = json.loads((folder / "results.json").read_text())
+    assert results["testing_accuracy"] >= 0.96
+    assert f"testing accuracy {results['testing_accuracy']:.2%}" in shown
+    assert results["stopped"] == "finished"
+    assert results["epochs"] == 30
+    assert results["parameters"] == 53_002
+    assert shown.count("\nepoch ") == 30
+    assert "Conv2DLayer" in shown
+    assert [line["epoch"] for line in metrics(folder)] == [str(i) for i in range(1, 31)]
+    best = max(metrics(folder), key=lambda line: float(line["validation_accuracy"]))
+    assert results["best_epoch"] == int(best["epoch"])
+    assert results["validation_accuracy"] == float(best["validation_accuracy"])
+    for name in ("learning-curve.png", "report.html", "model.snapshot-30.safetensors"):
+        assert f"{folder.name}/{name}" in shown
+        assert (folder / name).stat().st_size > 1000
+    assert not [name for name in os.listdir(folder) if name.endswith(".partial")]
+
+
+def test_a_runs_own_recipe_repeats_it(digits, tmp_path):
+    assert main(["run_experiment", "--dataset-path", str(digits), *MLP, *EXACT, "--num-epochs", "2",
+                 "--out-dir", "first"]) == 0  # fmt: skip
+    assert main(["run_experiment", "--config", "first/experiment.yaml", "--out-dir", "second"]) == 0
+    assert metrics(tmp_path / "first") == metrics(tmp_path / "second")
+    first, second = (
+        yaml.safe_load((tmp_path / name / "experiment.yaml").read_text())
+        for name in ("first", "second")
+    )
+    assert first == second
+
+
+def test_after_kill_9_the_remaining_epochs_give_the_same_numbers(digits, tmp_path):
+    common = ["--dataset-path", str(digits), *MLP, *EXACT, "--num-epochs", "40"]
+    rule = ["--update-func-name", "adam", "--learning-rate", "0.003", "--adapt-learning-rate"]
+    undisturbed = finish(*common, *rule, "--out-dir", "whole")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    process = subprocess.Popen(
+        [*COMMAND, *common, *rule, "--snapshot-every", "1", "--out-dir", "killed"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(tmp_path / "killed" / "model.snapshot-3.safetensors", process)
+    process.kill()
+    process.communicate()
+    snapshots = sorted(
+        (tmp_path / "killed").glob("*.safetensors"), key=lambda path: int(path.stem.split("-")[-1])
+    )
+    assert len(snapshots) < 40, "killed too late to show anything"
+    resumed = finish("--start-from-snapshot", str(snapshots[1]))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "killed/model.snapshot-2.safetensors, epoch 2\n" in resumed.stdout
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+    first, second = (
+        load_snapshot(tmp_path / name / "model.snapshot-40.safetensors").group("network")
+        for name in ("whole", "killed")
+    )
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_ctrl_c_keeps_the_last_whole_epoch(digits, tmp_path):
+    process = subprocess.Popen(
+        [*COMMAND, "--dataset-path", str(digits), *MLP, *EXACT, "--out-dir", "run"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 3 "):
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["stopped"] == "interrupted"
+    epochs = len(metrics(tmp_path / "run"))
+    assert results["epochs"] == epochs >= 3
+    snapshot = tmp_path / "run" / f"model.snapshot-{epochs}.safetensors"
+    again = finish("--start-from-snapshot", str(snapshot), "--num-epochs", str(epochs + 2))
+    assert again.returncode == 0, again.stderr
+    whole = finish("--dataset-path", str(digits), *MLP, *EXACT, "--num-epochs", str(epochs + 2),
+                   "--out-dir", "whole")  # fmt: skip
+    assert whole.returncode == 0
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
+def test_divergence_is_status_3_with_its_results(digits, tmp_path):
+    result = finish("--dataset-path", str(digits), *MLP, "--learning-rate", "1e30",
+                    "--num-epochs", "5", "--out-dir", "run")  # fmt: skip
+    assert result.returncode == 3
+    assert "the training diverged; give a lower --learning-rate" in result.stderr
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["stopped"] == "diverged"
+
+
+def test_test_only_gives_what_test_at_end_gave(digits, tmp_path, capsys):
+    base = {"model_architecture": "SingleLayerMlp", "num_epochs": 3, "learning_rate": 0.1}
+    first = run(Options(digits, **base, test_at_end=True, out_dir=tmp_path / "run"))
+    snapshot = str(tmp_path / "run" / "model.snapshot-3.safetensors")
+    capsys.readouterr()
+    assert main(["run_experiment", "--start-from-snapshot", snapshot, "--test-only"]) == 0
+    assert f"testing accuracy {first['testing_accuracy']:.2%}" in capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["testing_loss"] == first["testing_loss"]
+    assert results["best_epoch"] == first["best_epoch"]
+
+
+def test_the_command_line_wins_over_the_snapshot(digits, tmp_path, capsys):
+    base = {"model_architecture": "SingleLayerMlp", "num_epochs": 1}
+    run(Options(digits, **base, out_dir=tmp_path / "run"))
+    snapshot = str(tmp_path / "run" / "model.snapshot-1.safetensors")
+    arguments = ["run_experiment", f"--start-from-snapshot={snapshot}", "--num-epochs", "2"]
+    assert main([*arguments, "--out-dir", "other"]) == 0
+    assert [line["epoch"] for line in metrics(tmp_path / "other")] == ["2"]
+    assert main([*arguments, "--model-architecture", "ConvNet"]) == 1
+    assert "holds SingleLayerMlp without parameters, not ConvNet" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(digits, tmp_path):
+    options = Options(digits, "SingleLayerMlp", num_epochs=1, out_dir=tmp_path / "run")
+    run(options)
+    before = (tmp_path / "run" / "metrics.csv").read_text()
+    with pytest.raises(CommandError, match="holds a run already; choose another --out-dir"):
+        run(options)
+    assert (tmp_path / "run" / "metrics.csv").read_text() == before
+
+
+def test_a_run_has_its_own_folder_by_default(digits, tmp_path):
+    for _ in range(2):
+        run(Options(digits, "SingleLayerMlp", num_epochs=0))
+    first, second = sorted((tmp_path / "runs").iterdir())
+    assert first.name.endswith("-SingleLayerMlp") or second.name.endswith("-SingleLayerMlp")
+
+
+def test_an_out_dir_that_cannot_be_written_is_named_before_anything_runs(digits, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match=r"file/run can't be written: .*; choose"):
+        run(Options(digits, "SingleLayerMlp", num_epochs=1, out_dir=tmp_path / "file" / "run"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_gives_a_sentence_and_leaves_nothing_half_written(digits, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)])
+    if mounted.returncode:
+        pytest.skip("this machine does not let root mount a file system")
+    try:
+        result = finish("--dataset-path", str(digits), "--model-architecture", "SingleLayerMlp",
+                        "--model-params", "num_units=2000", "--num-epochs", "3",
+                        "--snapshot-every", "1", "--out-dir", str(disk / "run"))  # fmt: skip
+        left = os.listdir(disk / "run")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert result.returncode == 1
+    assert "can't be written: No space left on device; free some space" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert sorted(left) == ["experiment.yaml", "metrics.csv"]
+
+
+def test_theano_flags_choose_the_precision(digits, monkeypatch, capsys):
+    monkeypatch.setenv("THEANO_FLAGS", "device=cpu,floatX=float64")
+    run(Options(digits, "SingleLayerMlp", num_epochs=1))
+    assert "device cpu in float64" in capsys.readouterr().out
+
+
+def test_verbose_prints_every_chunks_first_batch(digits, capsys):
+    run(Options(digits, "SingleLayerMlp", num_epochs=1, verbose=True, chunk_size=500))
+    shown = capsys.readouterr().out
+    assert [f"chunk {i}, first batch: training loss" in shown for i in range(4)] == [
+        True, True, True, False,
+    ]  # fmt: skip
