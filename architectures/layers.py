@@ -36,7 +36,7 @@ def softmax_output(incoming: Layer, num_classes: int) -> Layer:
 
 def require_pictures(incoming: Layer, architecture: str) -> None:
     """Raises CommandError where the instances are not pictures (channels, height, width)."""
-    shape = incoming.output_shape[1:]
+    shape = [size or 0 for size in incoming.output_shape[1:]]
     if len(shape) == 3:
         return
     sizes = " × ".join(map(str, shape))

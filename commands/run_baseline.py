@@ -77,7 +77,7 @@ def _accuracies(options: Options, dataset: Dataset) -> list[float]:
 
     if options.baseline_name == "linear":
         return [linear_accuracy(dataset, options.test_subset, options.random_state)]
-    accuracies = []
+    accuracies: list[float] = []
     for accuracy in random_forest_accuracies(
         dataset,
         options.test_subset,

@@ -16,6 +16,8 @@ Layout = Literal["flat", "nhwc", "nchw"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SUBSETS = ("training", "validation", "testing")
 BLOCK_BYTES = 16 * 2**20  # how much is copied or computed on at once where instances are streamed
+TOUCHED_BYTES = 64 * 2**20  # how much of a file scattered rows may keep mapped at once
+LARGEST_PAGE = 2 * 2**20
 KEPT_MAPPED = 64 * 2**20  # a mapping up to this many bytes stays in the process once it was read
 
 
@@ -59,7 +61,7 @@ class Subset:
         rows = self._rows_at(positions)
         dtype = self.instances.dtype.newbyteorder("=")
         result = np.empty((len(rows), *self.instances.shape[1:]), dtype)
-        step = rows_per_block(self.instances)
+        step = _rows_until_release(self.instances, rows)
         for start in range(0, len(rows), step):
             block = slice(start, start + step)
             _copy_rows(self.instances, rows[block], result[block])
@@ -170,6 +172,20 @@ def rows_per_block(instances: np.ndarray) -> int:
     """Returns how many rows of `instances` make a block of some megabytes; at least 1."""
     row_bytes = int(np.prod(instances.shape[1:])) * instances.dtype.itemsize
     return max(1, BLOCK_BYTES // max(1, row_bytes))
+
+
+def _rows_until_release(instances: np.ndarray, rows: np.ndarray | range) -> int:
+    """Returns how many of the `rows` may be read before the pages that they touch are released.
+
+    The system may map a large page of the file's cache for every scattered row, however small.
+    """
+    step = rows_per_block(instances)
+    if isinstance(rows, range) or not len(rows):
+        return step
+    row_bytes = max(1, instances.nbytes // len(instances))
+    span = (int(rows.max()) - int(rows.min()) + 1) * row_bytes
+    within_span = len(rows) * TOUCHED_BYTES // span
+    return min(step, max(TOUCHED_BYTES // LARGEST_PAGE, within_span))
 
 
 def _renumber(subset: Subset, new_index: np.ndarray) -> Subset:

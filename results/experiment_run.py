@@ -45,9 +45,7 @@ def _introduce(trainer: Trainer, folder: Path) -> None:
     if experiment.start_from_snapshot:
         print(f"going on from {experiment.start_from_snapshot}, epoch {trainer.epoch}")
     print(f"run {folder}\n")
-    table = network_table(
-        trainer.network.output_layer, experiment.batch_size, trainer.compute.precision
-    )
+    table = network_table(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
     print(table + "\n", flush=True)
 
 
@@ -78,7 +76,7 @@ def _conclude(trainer: Trainer, folder: RunFolder, stopped: str) -> dict[str, An
     experiment = trainer.experiment
     records = folder.records()
     results: dict[str, Any] = {
-        "parameters": count_params(trainer.network.output_layer),
+        "parameters": count_params(trainer.output_layer),
         "epochs": trainer.epoch,
         "seconds": sum(record.seconds for record in records),
         "stopped": stopped,
@@ -97,9 +95,7 @@ def _conclude(trainer: Trainer, folder: RunFolder, stopped: str) -> dict[str, An
     picture = folder.path / "learning-curve.png"
     learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
     folder.write_results(results)
-    rows = layer_rows(
-        trainer.network.output_layer, experiment.batch_size, trainer.compute.precision
-    )
+    rows = layer_rows(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
     write_report(
         folder.path / "report.html",
         architecture,

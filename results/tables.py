@@ -31,7 +31,7 @@ def layer_rows(output_layer: Layer, batch_size: int, precision: str) -> list[Lay
     weight = max(size, BYTES["float32"])
     rows = []
     for layer in get_all_layers(output_layer):
-        shape = tuple(layer.output_shape[1:])
+        shape = tuple(size or 0 for size in layer.output_shape[1:])
         parameters = sum(math.prod(param.shape) for param in layer.get_params())
         memory = batch_size * math.prod(shape) * size + parameters * weight
         rows.append(LayerRow(layer.name or "", type(layer).__name__, shape, parameters, memory))

@@ -14,9 +14,9 @@ from datasets.dataset import Dataset
 
 
 class Crops(NamedTuple):
-    """`count` crops of `height` × `width` per instance, each mirrored as well where `mirror`."""
+    """`number` crops of `height` × `width` per instance, each mirrored as well where `mirror`."""
 
-    count: int
+    number: int
     height: int
     width: int
     mirror: bool
@@ -24,7 +24,7 @@ class Crops(NamedTuple):
     @property
     def per_instance(self) -> int:
         """How many crops come of an instance, mirrors included."""
-        return self.count * (2 if self.mirror else 1)
+        return self.number * (2 if self.mirror else 1)
 
 
 class Preparation:
@@ -82,7 +82,7 @@ class Preparation:
         if self.crops is None:
             return self._whole(instances)
         height, width = self.shape[1:]
-        size = (len(instances), self.crops.count)
+        size = (len(instances), self.crops.number)
         ys, xs = (
             torch.randint(0, full - part + 1, size, generator=generator, device=instances.device)
             for full, part in ((height, self.crops.height), (width, self.crops.width))
@@ -93,7 +93,9 @@ class Preparation:
         """Prepares a batch with the same crops of every instance: the centre, then an even grid."""
         if self.crops is None:
             return self._whole(instances)
-        corners = crop_grid(self.shape[1:], (self.crops.height, self.crops.width), self.crops.count)
+        corners = crop_grid(
+            self.shape[1:], (self.crops.height, self.crops.width), self.crops.number
+        )
         places = torch.tensor(corners, device=instances.device).expand(len(instances), -1, -1)
         return self._cropped(instances, places[..., 0], places[..., 1])
 
@@ -197,10 +199,10 @@ def training_mean(dataset: Dataset) -> np.ndarray:
     subset = dataset.subset("training")
     shape = subset.instances.shape[1:]
     exact = subset.instances.dtype.kind in "ui"
-    total = torch.zeros(shape, dtype=torch.int64 if exact else torch.float64)
+    total = np.zeros(shape, np.int64 if exact else np.float64)
     for block in subset.blocks():
-        total += torch.from_numpy(block).sum(0, dtype=total.dtype)
-    mean = (total.to(torch.float64) / len(subset)).numpy()
+        total += block.sum(axis=0, dtype=total.dtype)
+    mean = total / len(subset)
     return mean.transpose(2, 0, 1) if dataset.layout == "nhwc" else mean
 
 

@@ -104,4 +104,4 @@ def _view(array: np.ndarray) -> Tensor:
     """Returns a tensor over a read-only array, without copying it where its alignment allows."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.require(array, requirements="CA"))
+        return torch.from_numpy(np.require(array, requirements=["C", "A"]))

@@ -20,9 +20,9 @@ from common.options import from_plain
 from common.params import parse_names, parse_params
 from datasets.container import open_dataset
 from datasets.dataset import Dataset
-from lasagne.layers import Network
+from lasagne.layers import Layer
 from training.batches import Preparation, choose_crops, network_shape, training_mean
-from training.devices import Compute, choose_compute
+from training.devices import choose_compute
 from training.experiment import Experiment
 from training.policies import AdaptiveRate, ConstantRate
 from training.snapshots import Snapshot, check_fits, load_snapshot, read_header
@@ -54,7 +54,7 @@ def prepare(experiment: Experiment) -> Trainer:
     )
     _check_sizes(experiment, crops.per_instance if crops else 1)
     input_shape = (shape[0], crops.height, crops.width) if crops else shape
-    network = _network(experiment, input_shape, dataset, compute)
+    output_layer = _output_layer(experiment, input_shape, dataset)
     snapshot = _snapshot(experiment, dataset, input_shape)
     mean = _mean(experiment, dataset, snapshot)
     scale = experiment.input_scale if experiment.input_scale is not None else 1 / dataset.scale
@@ -63,8 +63,8 @@ def prepare(experiment: Experiment) -> Trainer:
         experiment,
         dataset,
         compute,
-        network,
-        _optimizer_maker(experiment, network),
+        output_layer,
+        _optimizer_maker(experiment, output_layer),
         AdaptiveRate() if experiment.adapt_learning_rate else ConstantRate(),
         preparation,
         mean,
@@ -128,17 +128,14 @@ def _open(experiment: Experiment) -> Dataset:
     return dataset
 
 
-def _network(
-    experiment: Experiment, input_shape: tuple[int, ...], dataset: Dataset, compute: Compute
-) -> Network:
+def _output_layer(experiment: Experiment, input_shape: tuple[int, ...], dataset: Dataset) -> Layer:
     lasagne.random.set_rng(np.random.default_rng(experiment.seed))
     params = parse_params(experiment.model_params)
-    output = build(experiment.model_architecture, input_shape, len(dataset.label_names), params)
-    return Network(output).to(compute.device, compute.dtype)
+    return build(experiment.model_architecture, input_shape, len(dataset.label_names), params)
 
 
 def _optimizer_maker(
-    experiment: Experiment, network: Network
+    experiment: Experiment, output_layer: Layer
 ) -> Callable[[float], torch.optim.Optimizer]:
     """Returns a function that starts the update rule anew, at a given rate."""
     rule = getattr(lasagne.updates, experiment.update_func_name)
@@ -152,7 +149,7 @@ def _optimizer_maker(
             )
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise CommandError(f"--update-func-kwargs: '{name}' is {value!r}; give a number.")
-    params = lasagne.layers.get_all_params(network.output_layer, trainable=True)
+    params = lasagne.layers.get_all_params(output_layer, trainable=True)
 
     def make(rate: float) -> torch.optim.Optimizer:
         try:

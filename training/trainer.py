@@ -17,7 +17,7 @@ from common.errors import CommandError
 from common.options import to_plain
 from common.progress import progress
 from datasets.dataset import Dataset
-from lasagne.layers import Network
+from lasagne.layers import Layer, Network
 from lasagne.objectives import categorical_crossentropy
 from training.batches import Preparation
 from training.chunks import ChunkStream
@@ -82,7 +82,7 @@ class Trainer:
         experiment: Experiment,
         dataset: Dataset,
         compute: Compute,
-        network: Network,
+        output_layer: Layer,
         make_optimizer: Callable[[float], torch.optim.Optimizer],
         policy: RatePolicy,
         preparation: Preparation,
@@ -91,7 +91,8 @@ class Trainer:
         self.experiment = experiment
         self.dataset = dataset
         self.compute = compute
-        self.network = network
+        self.output_layer = output_layer
+        self.network = Network(output_layer).to(compute.device, compute.dtype)
         self.preparation = preparation
         self.optimizer = make_optimizer(experiment.learning_rate)
         self.policy = policy

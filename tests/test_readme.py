@@ -1,0 +1,100 @@
+"""Runs the README's commands as a reader would, in an empty folder, one after another."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from commands import names
+from tests.paths import FASHION_MNIST, ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(console|python|yaml)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """The lines after a prompt, continued lines joined."""
+    text = "\n".join(block for kind, block in BLOCKS if kind == "console").replace("\\\n", " ")
+    return [line[2:] for line in text.splitlines() if line.startswith("$ ")]
+
+
+MANAGE = [command for command in commands() if "manage.py" in command]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader's folder: the project, and a folder of pictures of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    for entry in ROOT.iterdir():
+        if entry.name not in {".git", ".venv", "runs", "data"}:
+            (folder / entry.name).symlink_to(entry)
+    digits = load_digits()
+    for index, (picture, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        label_folder = folder / "pictures" / ("round" if label in (0, 6, 8, 9) else "angular")
+        label_folder.mkdir(parents=True, exist_ok=True)
+        grey = Image.fromarray((picture * 15.9).astype(np.uint8)).resize((40, 40))
+        grey.save(label_folder / f"{index}.jpg")
+    for kind, block in BLOCKS:
+        name = block.splitlines()[0].lstrip("# ")
+        if kind in ("python", "yaml") and name.endswith((".py", ".yaml")):
+            (folder / name).write_text(block)
+    return folder
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    if "experiments/fashion-mnist" in command:
+        command += " --num-epochs 1"
+    command = re.sub(r"\bpython\b", shlex.quote(sys.executable), command)
+    environment = os.environ | {"THEANO_FLAGS": ""}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, env=environment
+    )
+
+
+def test_the_commands(folder):
+    for command in MANAGE:
+        if str(FASHION_MNIST) in command and not FASHION_MNIST.is_dir():
+            pytest.skip(f"Debian's package dataset-fashion-mnist is not installed: {FASHION_MNIST}")
+        result = run(command, folder)
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+
+
+def test_the_notebook_example(folder):
+    (code,) = [block for kind, block in BLOCKS if kind == "python" and "from commands" in block]
+    subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "create_demo_dataset", "data"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "testing accuracy" in result.stdout
+
+
+def test_every_command_has_an_example():
+    for name in names():
+        assert any(f"manage.py {name}" in command for command in MANAGE), name
+
+
+@pytest.mark.parametrize("target", ["experiment", "test", "install", "lint"])
+def test_the_make_targets_exist(target):
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    result = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert f"make {target}" in README
+
+
+def test_links_and_pictures_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
