@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import os
 import sys
 import traceback
 import warnings
@@ -41,9 +42,10 @@ def main(argv: Sequence[str]) -> int:
     diverged; 130: Ctrl-C. A programming error keeps its traceback.
     """
     arguments = [argument for argument in argv if argument != "--traceback"]
-    warnings.showwarning = _show_warning
     try:
-        return _dispatch(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _dispatch(arguments)
     except CommandError as error:
         if len(arguments) < len(argv):
             traceback.print_exc()
@@ -52,8 +54,8 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # what reads the output has gone, and Python flushes once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
 

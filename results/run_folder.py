@@ -77,10 +77,15 @@ class RunFolder:
 
         from common.options import to_plain
 
-        options = to_plain(experiment) | {"out_dir": None, "start_from_snapshot": None}
+        file = self.path / "experiment.yaml"
+        options = to_plain(experiment) | {"out_dir": None}
+        if experiment.start_from_snapshot and file.is_file():
+            before = yaml.safe_load(file.read_text(encoding="utf-8"))
+            if before == options | {"start_from_snapshot": before["start_from_snapshot"]}:
+                return  # the same run goes on
         text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
         header = "# Repeat this run: python manage.py run_experiment --config experiment.yaml\n"
-        write_whole(self.path / "experiment.yaml", header + text)
+        write_whole(file, header + text)
 
 
 def folder_of(experiment: Experiment) -> Path:

@@ -33,7 +33,7 @@ class Snapshot:
     Attributes
     ----------
     header : plain data: `experiment` (all options), `epoch`, `best_epoch`, `best`, `labels`,
-        `input_shape`, `scale`, `policy`, `optimizer` (its groups and numbers), `parameters`.
+        `input_shape`, `policy`, `scaler` (of float16), `optimizer` (its groups and numbers).
     tensors : "network/…" the weights, "best/…" those of the best epoch where it is another one,
         "optimizer/<i>/…" the update rule's state, "mean" the training mean (float64).
     """

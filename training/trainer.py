@@ -164,6 +164,8 @@ class Trainer:
         self.network.load_state_dict(snapshot.group("network"))
         self.optimizer.load_state_dict(_optimizer_state(snapshot))
         self.policy.state = header["policy"]
+        if header["scaler"] and self._scaler.is_enabled():
+            self._scaler.load_state_dict(header["scaler"])
         self.epoch = header["epoch"]
         best = header["best"]
         self.best = Best(best["epoch"], best["loss"], best["accuracy"], snapshot.best_weights)
@@ -268,6 +270,7 @@ class Trainer:
             "labels": self.dataset.label_names,
             "input_shape": list(self.preparation.input_shape),
             "policy": dict(self.policy.state),
+            "scaler": self._scaler.state_dict(),
             "optimizer": {"groups": optimizer["param_groups"], "numbers": numbers},
         }
         return Snapshot(header, tensors)

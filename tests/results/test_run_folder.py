@@ -1,8 +1,10 @@
+import dataclasses
 import json
 
 import pytest
 
 from common.errors import CommandError
+from common.options import read_recipe
 from results.run_folder import RunFolder, folder_of, new_folder
 from training.experiment import Experiment
 from training.trainer import EpochRecord
@@ -47,6 +49,19 @@ def test_a_resumed_run_keeps_the_lines_up_to_its_snapshot(tmp_path, experiment):
     resumed = Experiment(experiment.dataset_path, "ConvNet", start_from_snapshot=tmp_path / "s")
     folder.begin(resumed, 2)
     assert folder.records() == [record(1), record(2)]
+
+
+def test_the_recipe_repeats_the_run_or_its_last_leg(tmp_path, experiment):
+    folder, recipe = RunFolder(tmp_path / "run"), tmp_path / "run" / "experiment.yaml"
+    folder.begin(experiment, 0)
+    first = recipe.read_text()
+    same = dataclasses.replace(experiment, start_from_snapshot=tmp_path / "s")
+    folder.begin(same, 1)
+    assert recipe.read_text() == first
+    folder.begin(dataclasses.replace(same, learning_rate=0.5), 1)
+    options = read_recipe(Experiment, recipe)
+    assert options["start_from_snapshot"] == tmp_path / "s"
+    assert options["learning_rate"] == 0.5
 
 
 def test_a_new_run_does_not_replace_an_old_one(tmp_path, experiment):
