@@ -39,3 +39,4 @@ $(BIN)/pip: requirements-apt.txt
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv || { $(AS_ROOT) apt-get update && \
 		$(AS_ROOT) apt-get install --yes $$(cat requirements-apt.txt) && $(PYTHON) -m venv --clear .venv; }
+	touch $@

@@ -7,7 +7,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any
 
 from architectures.convnet import alex_net, conv_net, lasagne_mnist_conv_example
@@ -49,7 +49,15 @@ def build(
     """
     architecture = find(name)
     incoming = InputLayer((None, *input_shape), name="input")
-    layer = architecture(incoming, num_classes, **_checked(name, architecture, params))
+    arguments = _checked(name, architecture, params)
+    try:
+        inspect.signature(architecture).bind(incoming, num_classes, **arguments)
+    except TypeError as error:
+        raise CommandError(
+            f"The architecture {name} can't be called with (incoming, num_classes, **params): "
+            f"{error}; give what is missing in --model-params."
+        ) from error
+    layer = architecture(incoming, num_classes, **arguments)
     if not isinstance(layer, Layer) or layer.output_shape != (None, num_classes):
         made = getattr(layer, "output_shape", type(layer).__name__)
         raise CommandError(
@@ -111,7 +119,10 @@ def _checked(name: str, architecture: Architecture, params: Mapping[str, Any]) -
         parameter.kind is inspect.Parameter.VAR_KEYWORD
         for parameter in inspect.signature(architecture).parameters.values()
     )
-    hints = typing.get_type_hints(architecture)
+    try:
+        hints = typing.get_type_hints(architecture)
+    except NameError:  # a user's annotation of something imported for type checking only
+        hints = {}
     rules = {key: _rule(hints.get(key, Any)) for key in named}
     extra = {key: value for key, value in params.items() if takes_more and key not in rules}
     own = {key: value for key, value in params.items() if key not in extra}
@@ -120,7 +131,12 @@ def _checked(name: str, architecture: Architecture, params: Mapping[str, Any]) -
 
 def _rule(hint: Any) -> Rule:
     kinds = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    return next((BY_TYPE[kind] for kind in kinds if kind in BY_TYPE), ANYTHING)
+    rule = next((BY_TYPE[kind] for kind in kinds if kind in BY_TYPE), ANYTHING)
+    if NoneType not in kinds:
+        return rule
+    return Rule(
+        f"None or {rule.accepts}", lambda value: None if value is None else rule.convert(value)
+    )
 
 
 ANYTHING = Rule("anything", lambda value: value)

@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
             traceback.print_exc()
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.status
+    except SystemExit as leaving:  # of the option parser, after --help or a wrong option
+        return int(leaving.code or 0)
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted", file=sys.stderr)
         return 130
@@ -115,7 +117,7 @@ def _heading(file: Path) -> tuple[str, str]:
 def parse(module: ModuleType, name: str, arguments: list[str]) -> Any:
     """Reads the command line `arguments` of the command `name` into its `Options`.
 
-    Exits as argparse does: with status 0 after --help, 2 where an option is wrong.
+    Raises SystemExit as argparse does: with status 0 after --help, 2 where an option is wrong.
     """
     import tyro
 
@@ -140,23 +142,25 @@ def parse(module: ModuleType, name: str, arguments: list[str]) -> Any:
 def _take_defaults(module: ModuleType, arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Takes `--config FILE` out of the arguments; returns the rest and what replaces the defaults.
 
-    A command that knows another source of options, as a snapshot, has `defaults(arguments)`.
+    A command that knows another source of options, as a snapshot, has `defaults(arguments,
+    recipe)`; the recipe wins over it.
     """
     from common.options import read_recipe
 
-    given: dict[str, Any] = getattr(module, "defaults", lambda arguments: {})(arguments)
     rest: list[str] = []
+    recipe: dict[str, Any] = {}
     remaining = iter(arguments)
     for argument in remaining:
         option, equals, value = argument.partition("=")
         if option != "--config":
             rest.append(argument)
             continue
-        recipe = value if equals else next(remaining, "")
-        if not recipe:
+        file = value if equals else next(remaining, "")
+        if not file:
             raise UsageError("--config needs the name of a YAML file.")
-        given |= read_recipe(module.Options, Path(recipe))
-    return rest, given
+        recipe |= read_recipe(module.Options, Path(file))
+    beneath = module.defaults(rest, recipe) if hasattr(module, "defaults") else {}
+    return rest, beneath | recipe
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -90,3 +90,6 @@ def _print_written(created: Created) -> None:
         print("local: not written, as a label has too few pictures for it; 100 are always enough.")
     for file in created.files:
         print(f"Wrote {file} ({file_size(file.stat().st_size)}).")
+    if created.older:
+        names = ", ".join(file.name for file in created.older)
+        print(f"From an earlier run, perhaps of another split, are still there: {names}.")

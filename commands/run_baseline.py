@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datasets.dataset import Dataset
 
 GROUP = "Experiments"
+LARGEST_SEED = 2**32 - 1_000_000  # scikit-learn takes 32 bits; each forest adds one
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,28 @@ def run(options: Options) -> dict[str, Any]:
     """Prints the accuracy; returns what results.json holds, and its folder as `run`."""
     from common.errors import CommandError
     from common.files import make_folder, write_whole
-    from common.options import to_plain
+    from common.options import checked, to_plain
     from common.params import parse_names
     from datasets.container import open_dataset
-    from results.run_folder import new_folder
+    from results.run_folder import new_folder, refuse_results
 
+    options = checked(options)
     if min(options.rf_n_estimators, options.rf_num_iter) < 1:
         raise CommandError("--rf-n-estimators and --rf-num-iter must be at least 1.")
+    if not 0 <= options.random_state < LARGEST_SEED:
+        raise CommandError(
+            f"--random-state is {options.random_state}; give 0 to {LARGEST_SEED - 1:,}."
+        )
     dataset = open_dataset(options.dataset_path)
     if options.labels_to_keep:
         dataset = dataset.keep_labels(parse_names(options.labels_to_keep))
+    if not len(dataset.subset(options.test_subset)):
+        raise CommandError(
+            f"The {options.test_subset} subset of {dataset.path} is empty; give another "
+            "--test-subset."
+        )
     folder = make_folder(options.out_dir or new_folder(options.baseline_name))
+    refuse_results(folder)
     start = time.monotonic()
     accuracies = _accuracies(options, dataset)
     mean, deviation = statistics.fmean(accuracies), statistics.pstdev(accuracies)

@@ -7,6 +7,7 @@ other option.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,14 @@ def run(options: Experiment) -> dict[str, Any]:
     return run_experiment(options)
 
 
-def defaults(arguments: list[str]) -> dict[str, Any]:
-    """Returns the options of the snapshot that the command line goes on from."""
-    from common.options import from_plain
-    from training.snapshots import read_header
+def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of the snapshot that the command line, or the recipe, goes on from."""
+    from training.snapshots import recorded_options
 
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, equals, attached = option.partition("=")
-        if name.replace("_", "-") == "--start-from-snapshot" and (attached or value):
-            snapshot = Path(attached if equals else value)
-            recorded = from_plain(Experiment, read_header(snapshot)["experiment"], snapshot)
-            transient = {"test_only": False, "out_dir": None}
-            return recorded | transient | {"start_from_snapshot": snapshot}
-    return {}
+    snapshot = recipe.get("start_from_snapshot")
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        name, equals, value = argument.partition("=")
+        if name.replace("_", "-") == "--start-from-snapshot":
+            given = value if equals else following
+            snapshot = Path(given) if given not in ("", "None") else None
+    return recorded_options(snapshot) if snapshot else {}

@@ -33,19 +33,34 @@ def cannot_write(path: Path, error: OSError) -> CommandError:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields the name to write under; renames it to `path` at the end, or removes it on any error.
 
+    Folders that are missing are made, and on an error removed again.
+
     Raises CommandError where the system refuses to write (full disk, no permission).
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        yield partial
-        partial.replace(path)
+        with new_folders(path.parent):
+            partial.touch()
+            yield partial
+            partial.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+@contextmanager
+def new_folders(path: Path) -> Iterator[None]:
+    """Makes the folder `path` with its parents; at the end those that are empty go again."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
 
 
 def write_whole(path: Path, text: str) -> None:

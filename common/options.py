@@ -7,7 +7,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -15,6 +15,8 @@ from common.errors import CommandError, near_name
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    Options = TypeVar("Options", bound=DataclassInstance)
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -27,7 +29,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
     except (SyntaxError, ValueError):
         value = None
     shape = (value,) if isinstance(value, int) else value
-    if not isinstance(shape, tuple) or not all(type(size) is int for size in shape):
+    if not isinstance(shape, tuple) or not shape or not all(type(n) is int for n in shape):
         raise ValueError(
             f"'{text}' is no shape; write whole numbers in brackets, as in (1, 28, 28)"
         )
@@ -72,7 +74,7 @@ def from_plain(
     """
     from pydantic import TypeAdapter, ValidationError
 
-    hints = typing.get_type_hints(kind, include_extras=False)
+    hints = typing.get_type_hints(kind)
     values = {}
     for key, value in plain.items():
         name = str(key).replace("-", "_")
@@ -82,15 +84,41 @@ def from_plain(
                 f"Valid: {', '.join(hints)}."
             )
         try:
-            if isinstance(value, str) and "tuple[int, ...]" in str(hints[name]):
-                value = parse_shape(value)
-            values[name] = TypeAdapter(hints[name]).validate_python(value)
+            values[name] = TypeAdapter(hints[name]).validate_python(_typed(value, hints[name]))
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise CommandError(f"{source}: option '{key}' is {value!r}; {reason}.") from error
         except ValueError as error:
             raise CommandError(f"{source}: option '{key}': {error}.") from error
     return values
+
+
+def checked(options: Options) -> Options:
+    """Returns the options with every value converted to its field's type, as from a recipe.
+
+    Raises CommandError where a value is of the wrong type.
+    """
+    kind = type(options)
+    return kind(**from_plain(kind, to_plain(options), Path(kind.__name__)))
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    """Turns what YAML has a form of its own for into what the command line would hold."""
+    if hint is str:
+        match value:
+            case None:
+                return ""
+            case dict():
+                return ":".join(f"{name}={one}" for name, one in value.items())
+            case list():
+                return ",".join(map(str, value))
+            case int() | float():
+                return str(value)
+    if isinstance(value, str) and "tuple[int, ...]" in str(hint):
+        return parse_shape(value)
+    if isinstance(value, bool) and hint is not bool:
+        raise ValueError(f"{value} is neither a number nor a text")
+    return value
 
 
 def read_recipe(kind: type[DataclassInstance], path: Path) -> dict[str, Any]:

@@ -39,7 +39,10 @@ def _terminal(description: str, total: int, unit: str) -> Iterator[Callable[[int
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # What is printed meanwhile goes above the bar, but never out of a file that stdout goes to.
+    redirect = sys.stdout.isatty()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as bar:
         task = bar.add_task(description, total=total, rate="")
         start, done = time.monotonic(), 0
 

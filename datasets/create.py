@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from common.errors import CommandError
-from common.files import cannot_write, make_folder, write_whole
+from common.files import cannot_write, new_folders, write_whole
 from datasets.container import Blocks, write_dataset
 from datasets.dataset import Layout, Subset
 from datasets.decoding import decoded, refuse_if
@@ -43,6 +43,8 @@ class Created:
         The reason, by path below the folder, of every picture that was left out.
     num_others : int
         How many files without a picture's suffix were left out.
+    older : list of Path
+        Datasets of the same names, or their lists, that an earlier run has left in the folder.
     """
 
     files: list[Path]
@@ -51,6 +53,7 @@ class Created:
     picture_shape: tuple[int, int, int]
     unreadable: dict[str, str]
     num_others: int
+    older: list[Path]
 
 
 def create_datasets(
@@ -102,7 +105,13 @@ def create_datasets(
     if not reasons:
         (out_dir / UNREADABLE).unlink(missing_ok=True)
     shape = scratch.pictures.shape[1:]
-    return Created(files, counts, sorted(rows), shape, reasons, listing.num_others)
+    older = [
+        file
+        for part in ("full", "local")
+        for file in sorted(out_dir.glob(f"{part}[.-]*"))
+        if file not in files
+    ]
+    return Created(files, counts, sorted(rows), shape, reasons, listing.num_others, older)
 
 
 @dataclass(frozen=True)
@@ -120,10 +129,11 @@ class _Source:
 @contextmanager
 def _all_or_nothing(out_dir: Path) -> Iterator[Path]:
     """Yields a folder whose files move to `out_dir` at the end; on any error nothing is left."""
-    is_new = not out_dir.exists()
-    make_folder(out_dir)
     try:
-        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".", suffix=".partial") as name:
+        with (
+            new_folders(out_dir),
+            tempfile.TemporaryDirectory(dir=out_dir, prefix=".", suffix=".partial") as name,
+        ):
             yield Path(name)
             for file in sorted(Path(name).iterdir()):
                 file.replace(out_dir / file.name)
@@ -133,9 +143,6 @@ def _all_or_nothing(out_dir: Path) -> Iterator[Path]:
         if isinstance(error.__cause__, OSError):  # it names a file that nobody has asked for
             raise cannot_write(out_dir, error.__cause__) from error
         raise
-    finally:
-        if is_new and not any(out_dir.iterdir()):
-            out_dir.rmdir()
 
 
 def _bad_names(names: Sequence[tuple[str, str]]) -> dict[int, str]:

@@ -68,6 +68,12 @@ class Subset:
             _release(self.instances)
         return result
 
+    def whole(self) -> np.ndarray:
+        """Returns all instances in order: the mapping itself where it can be used as it is."""
+        stored = self.instances
+        usable = stored.flags.c_contiguous and stored.flags.aligned and stored.dtype.isnative
+        return stored if self.rows is None and usable else self.read(slice(None))
+
     def blocks(self) -> Iterator[np.ndarray]:
         """Yields all instances in order, a copy of some megabytes at a time."""
         step = rows_per_block(self.instances)
@@ -149,12 +155,18 @@ class Dataset:
         Raises
         ------
         CommandError
-            Where a label is unknown, none is given, or none of them has training instances.
+            Where a label is unknown, fewer than two are given, or none of them has training
+            instances.
         """
         for name in names:
             if name not in self.label_to_index:
                 sentence = unknown_name("label", name, self.label_to_index)
                 raise CommandError(f"{self.path}: {sentence}")
+        if len(set(names)) < 2:
+            raise CommandError(
+                f"{self.path}: a network tells at least two labels apart, but the labels to keep "
+                f"are {', '.join(names) or 'none'}. Valid: {', '.join(self.label_names)}."
+            )
         label_to_index = {name: index for index, name in enumerate(sorted(set(names)))}
         new_index = np.full(len(self.label_to_index), -1, np.int32)
         for name, index in label_to_index.items():
@@ -163,7 +175,7 @@ class Dataset:
         if not len(subsets["training"]):
             raise CommandError(
                 f"{self.path}: no training instance has one of the labels to keep "
-                f"({', '.join(names) or 'none given'}). Valid: {', '.join(self.label_names)}."
+                f"({', '.join(names)}). Valid: {', '.join(self.label_names)}."
             )
         return replace(self, subsets=subsets, label_to_index=label_to_index)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from common.errors import CommandError
 from common.files import cannot_write
@@ -145,6 +146,7 @@ def _in_parallel(
     ):
         # Pillow warns of odd EXIF data and the like, which leave the picture itself intact.
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # is refused
         for start in range(0, len(tasks), WINDOW):
             for result in pool.map(work, tasks[start : start + WINDOW]):
                 advance(1)

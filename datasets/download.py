@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -41,7 +40,7 @@ def download(url: str, path: Path, timeout: float) -> None:
             if response.status_code != requests.codes.ok:
                 raise DownloadError(f"{url} answers {response.status_code} {response.reason}")
             _save(response, path)
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:
         raise DownloadError(f"{url}: {_reason(error, timeout)}") from error
 
 
@@ -66,7 +65,7 @@ def _save(response: requests.Response, path: Path) -> None:
             )
 
 
-def _reason(error: requests.RequestException, timeout: float) -> str:
+def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, requests.Timeout):
         return f"no answer within {timeout:g} seconds"
     if isinstance(error, requests.ConnectionError):
@@ -76,4 +75,4 @@ def _reason(error: requests.RequestException, timeout: float) -> str:
 
 def is_address(source: str) -> bool:
     """Returns whether `source` is an http or https address, rather than a folder."""
-    return urlsplit(source).scheme in ("http", "https")
+    return source.lower().startswith(("http://", "https://"))

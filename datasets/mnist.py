@@ -63,6 +63,8 @@ def write_mnist(
     """
     if not name or Path(name).name != name:
         raise CommandError(f"--name is '{name}'; give a file name without folders, such as mnist.")
+    if not timeout > 0:
+        raise CommandError(f"--timeout is {timeout}; give a number of seconds above 0.")
     folder = data_dir / f"{name}-idx"
     if source is None:
         arrays = [_read(_from_mirrors(file, folder, timeout)) for file in MD5]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,6 @@ UPRIGHT = {
 RESAMPLING = Image.Resampling.BICUBIC  # Pillow's widens with the reduction, so nothing aliases
 
 Image.init()  # loads the formats beyond Pillow's first five
-# Pillow refuses a decompression bomb from twice its limit on; here the limit itself holds.
-warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 class PictureError(Exception):
@@ -64,6 +61,7 @@ def decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            _refuse_bomb(image)
             if size is not None:
                 # Lets a JPEG be decoded at 1/2, 1/4 or 1/8, but no nearer than twice the size.
                 image.draft(None, (2 * max(size), 2 * max(size)))
@@ -88,11 +86,18 @@ def displayed_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            _refuse_bomb(image)
             width, height = image.size
             turned = image.format != "TIFF" and _orientation(image) >= 5
             return (width, height) if turned else (height, width)
     except Exception as error:  # as in decode
         raise PictureError(_reason(error)) from error
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    """Holds Pillow's limit itself, where Pillow warns and refuses from twice the limit on."""
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
+        raise Image.DecompressionBombError
 
 
 def _orientation(image: Image.Image) -> int:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from common.options import to_plain
+from common.options import checked, to_plain
 from lasagne.layers import count_params
 from results.plots import learning_curve
 from results.report import write_report
-from results.run_folder import RunFolder, folder_of
+from results.run_folder import RunFolder, folder_of, refuse_results
 from results.tables import layer_rows, network_table
 from training.experiment import Experiment
+from training.records import EpochRecord
 from training.setup import prepare
-from training.trainer import Diverged, EpochRecord, Evaluation, Trainer
+from training.trainer import Diverged, Trainer
 
 
 def run_experiment(experiment: Experiment) -> dict[str, Any]:
@@ -22,19 +23,24 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
     Raises CommandError for a user's mistake, Diverged and KeyboardInterrupt after what the run has
     reached is written.
     """
-    trainer = prepare(experiment)
-    folder = RunFolder(folder_of(experiment))
+    trainer = prepare(checked(experiment))
+    folder = RunFolder(folder_of(trainer.experiment))
     _introduce(trainer, folder.path)
     if experiment.test_only:
         return _test_only(trainer, folder)
-    folder.begin(experiment, trainer.epoch)
+    folder.begin(trainer.experiment, trainer.epoch)
     try:
         _train(trainer, folder)
     except (KeyboardInterrupt, Diverged) as ending:
         stopped = "diverged" if isinstance(ending, Diverged) else "interrupted"
-        _conclude(trainer, folder, stopped)
+        _tell_end(_conclude(trainer, folder, stopped), folder.path)
         raise
-    return _conclude(trainer, folder, trainer.stopped)
+    results = _conclude(trainer, folder, trainer.stopped)
+    if experiment.test_at_end:
+        results |= _testing(trainer)
+        _write(trainer, folder, results)
+    _tell_end(results, folder.path)
+    return results | {"run": str(folder.path)}
 
 
 def _introduce(trainer: Trainer, folder: Path) -> None:
@@ -72,13 +78,11 @@ def _epoch_line(trainer: Trainer, record: EpochRecord) -> str:
 
 
 def _conclude(trainer: Trainer, folder: RunFolder, stopped: str) -> dict[str, Any]:
-    """Writes snapshot, testing accuracy, plots, results and report of what the run has reached."""
-    experiment = trainer.experiment
-    records = folder.records()
+    """Writes the snapshot and what the run has reached; returns its results."""
     results: dict[str, Any] = {
         "parameters": count_params(trainer.output_layer),
         "epochs": trainer.epoch,
-        "seconds": sum(record.seconds for record in records),
+        "seconds": sum(record.seconds for record in folder.records()),
         "stopped": stopped,
     }
     if trainer.best:
@@ -87,29 +91,29 @@ def _conclude(trainer: Trainer, folder: RunFolder, stopped: str) -> dict[str, An
             "validation_loss": trainer.best.loss,
             "validation_accuracy": trainer.best.accuracy,
         }
-    ended = stopped in ("finished", "converged")
-    snapshot = trainer.save(folder.path) if experiment.snapshot_final_model else None
-    if ended and experiment.test_at_end:
-        results |= _testing(trainer.evaluate("testing"))
+    if trainer.experiment.snapshot_final_model and (snapshot := trainer.save(folder.path)):
+        print(f"\nsnapshot        {snapshot}")
+    _write(trainer, folder, results)
+    return results
+
+
+def _write(trainer: Trainer, folder: RunFolder, results: dict[str, Any]) -> None:
+    """Writes results.json, the learning curve and the report."""
+    experiment, records = trainer.experiment, folder.records()
     architecture = experiment.model_architecture
     picture = folder.path / "learning-curve.png"
-    learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
     folder.write_results(results)
+    learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
     rows = layer_rows(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
-    write_report(
-        folder.path / "report.html",
-        architecture,
-        results,
-        records,
-        rows,
-        to_plain(experiment),
-        picture,
-    )
-    _tell_end(results, folder.path, snapshot)
-    return results | {"run": str(folder.path)}
+    options = to_plain(experiment)
+    report = folder.path / "report.html"
+    write_report(report, architecture, results, records, rows, options, picture)
 
 
-def _tell_end(results: dict[str, Any], folder: Path, snapshot: Path | None) -> None:
+def _tell_end(results: dict[str, Any], folder: Path) -> None:
+    print(f"run             {folder}")
+    print(f"learning curve  {folder / 'learning-curve.png'}")
+    print(f"report          {folder / 'report.html'}")
     print(f"\n{results['stopped']} after {results['epochs']} epochs, {results['seconds']:.1f} s")
     if "best_epoch" in results:
         print(
@@ -118,26 +122,31 @@ def _tell_end(results: dict[str, Any], folder: Path, snapshot: Path | None) -> N
         )
     if "testing_accuracy" in results:
         print(_testing_line(results))
-    print(f"run             {folder}")
-    if snapshot:
-        print(f"snapshot        {snapshot}")
-    print(f"learning curve  {folder / 'learning-curve.png'}")
-    print(f"report          {folder / 'report.html'}")
 
 
 def _test_only(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
-    results = folder.read_results() | _testing(trainer.evaluate("testing"))
-    folder.write_results(results)
+    """Tests a snapshot; the figures join its run's, or go into another, empty folder."""
+    snapshot = trainer.experiment.start_from_snapshot
+    assert snapshot is not None
+    if folder.path.resolve() not in snapshot.resolve().parents:
+        refuse_results(folder.path)
+    results = folder.read_results() | _testing(trainer)
+    _write(trainer, folder, results)
     print(_testing_line(results))
     return results | {"run": str(folder.path)}
 
 
-def _testing(evaluation: Evaluation) -> dict[str, float]:
-    return {"testing_loss": evaluation.loss, "testing_accuracy": evaluation.accuracy}
+def _testing(trainer: Trainer) -> dict[str, Any]:
+    evaluation = trainer.evaluate("testing")
+    return {
+        "testing_loss": evaluation.loss,
+        "testing_accuracy": evaluation.accuracy,
+        "testing_epoch": trainer.best.epoch if trainer.best else 0,
+    }
 
 
 def _testing_line(results: dict[str, Any]) -> str:
     return (
         f"testing accuracy {results['testing_accuracy']:.2%}, "
-        f"testing loss {results['testing_loss']:.4f}"
+        f"testing loss {results['testing_loss']:.4f} (weights of epoch {results['testing_epoch']})"
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from common.files import whole_file
-from training.trainer import EpochRecord
+from training.records import EpochRecord
 
 TRAINING, VALIDATION, BEST = "#4477aa", "#ee6677", "#228833"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.files import write_whole
 from results.tables import LayerRow, shape_text, size_text
-from training.trainer import EpochRecord
+from training.records import EpochRecord
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto;

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from common.errors import CommandError
 from common.files import cannot_write, make_folder, write_whole
+from common.options import to_plain
 from training.experiment import Experiment
-from training.trainer import EpochRecord
+from training.records import EpochRecord
+from training.snapshots import recorded_options
 
 RUNS = Path("runs")
+DEEPEST_PREFIX = 3  # folders that a --snapshot-prefix may go down and still be found
 COLUMNS = [field.name for field in dataclasses.fields(EpochRecord)]
 
 
@@ -37,12 +44,9 @@ class RunFolder:
         Raises CommandError where the folder holds another run already.
         """
         records = self.records()
-        if records and experiment.start_from_snapshot is None:
-            raise CommandError(
-                f"{self.path} holds a run already; choose another --out-dir, or go on with it by "
-                "--start-from-snapshot."
-            )
-        self._write_options(experiment)
+        if experiment.start_from_snapshot is None:
+            refuse_results(self.path)
+        self._write_options(experiment, last_epoch)
         lines = [",".join(COLUMNS)]
         lines += [_line(record) for record in records if record.epoch <= last_epoch]
         write_whole(self._metrics, "\n".join(lines) + "\n")
@@ -56,12 +60,21 @@ class RunFolder:
             raise cannot_write(self._metrics, error) from error
 
     def records(self) -> list[EpochRecord]:
-        """Reads metrics.csv; a line that was cut off by a crash is left out."""
+        """Reads metrics.csv; a last line that was cut off by a crash is left out.
+
+        Raises CommandError where another line is no record.
+        """
         if not self._metrics.is_file():
             return []
-        with self._metrics.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
-        return [EpochRecord(int(row[0]), *map(float, row[1:])) for row in rows[1:]]
+        text = self._metrics.read_text(encoding="utf-8")
+        rows = csv.reader(text[: text.rfind("\n") + 1].splitlines()[1:])
+        try:
+            return [EpochRecord(int(row[0]), *map(float, row[1:])) for row in rows]
+        except (ValueError, IndexError, TypeError) as error:
+            raise CommandError(
+                f"{self._metrics} has a line that is no record of an epoch ({error}); repair or "
+                "remove the file."
+            ) from error
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Writes results.json."""
@@ -72,20 +85,37 @@ class RunFolder:
         file = self.path / "results.json"
         return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
-    def _write_options(self, experiment: Experiment) -> None:
-        import yaml
-
-        from common.options import to_plain
-
-        file = self.path / "experiment.yaml"
+    def _write_options(self, experiment: Experiment, last_epoch: int) -> None:
+        """Writes experiment.yaml; a leg with other options gets a recipe of its own beside it."""
+        file, header = self.path / "experiment.yaml", "# Repeats this run:"
         options = to_plain(experiment) | {"out_dir": None}
         if experiment.start_from_snapshot and file.is_file():
-            before = yaml.safe_load(file.read_text(encoding="utf-8"))
-            if before == options | {"start_from_snapshot": before["start_from_snapshot"]}:
-                return  # the same run goes on
+            recorded = recorded_options(experiment.start_from_snapshot)
+            if _without_length(experiment) == _without_length(Experiment(**recorded)):
+                before = yaml.safe_load(file.read_text(encoding="utf-8"))
+                options = (before or options) | {"num_epochs": experiment.num_epochs}
+            else:
+                file = self.path / f"experiment-from-epoch-{last_epoch}.yaml"
+                header = "# Repeats the run from this epoch on; give another --out-dir:"
         text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
-        header = "# Repeat this run: python manage.py run_experiment --config experiment.yaml\n"
-        write_whole(file, header + text)
+        command = f" python manage.py run_experiment --config {file.name}\n"
+        write_whole(file, header + command + text)
+
+
+def refuse_results(folder: Path) -> None:
+    """Raises CommandError where a folder holds the results of a run, which would be overwritten."""
+    if any((folder / name).exists() for name in ("metrics.csv", "results.json")):
+        raise CommandError(
+            f"{folder} holds a run already; choose another --out-dir, or go on with it by "
+            "run_experiment --start-from-snapshot."
+        )
+
+
+def _without_length(experiment: Experiment) -> Experiment:
+    """Returns the options that decide what an epoch does."""
+    return dataclasses.replace(
+        experiment, num_epochs=0, out_dir=None, start_from_snapshot=None, verbose=False
+    )
 
 
 def folder_of(experiment: Experiment) -> Path:
@@ -93,20 +123,22 @@ def folder_of(experiment: Experiment) -> Path:
     if experiment.out_dir is not None:
         return experiment.out_dir
     if experiment.start_from_snapshot is not None:
-        for folder in experiment.start_from_snapshot.absolute().parents:
+        for folder in experiment.start_from_snapshot.absolute().parents[:DEEPEST_PREFIX]:
             if (folder / "experiment.yaml").is_file():
                 return folder
     return new_folder(Path(experiment.model_architecture.rpartition(":")[2]).name)
 
 
 def new_folder(name: str) -> Path:
-    """Returns the name of a folder in runs/ that does not exist yet: <time>-<name>."""
+    """Makes a folder in runs/ that did not exist before: <time>-<name>."""
     first = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    folder, count = first, 1
-    while folder.exists():
-        count += 1
-        folder = first.with_name(f"{first.name}-{count}")
-    return folder
+    make_folder(RUNS)
+    for count in itertools.count(2):
+        folder = first if count == 2 else first.with_name(f"{first.name}-{count - 1}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError
 
 
 def _line(record: EpochRecord) -> str:

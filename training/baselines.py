@@ -10,7 +10,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import LinearSVC
 
-from common.errors import CommandError
 from common.progress import progress
 from datasets.dataset import Dataset
 
@@ -52,12 +51,7 @@ def _subsets(
     names = ["training", "validation"] if test_subset == "testing" else ["training"]
     parts = [_flat(dataset, name) for name in names]
     instances, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    testing = _flat(dataset, test_subset)
-    if not len(testing[1]):
-        raise CommandError(
-            f"The {test_subset} subset of {dataset.path} is empty; choose another --test-subset."
-        )
-    return (instances, labels), testing
+    return (instances, labels), _flat(dataset, test_subset)
 
 
 def _flat(dataset: Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:

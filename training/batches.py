@@ -35,7 +35,7 @@ class Preparation:
     dataset : says how instances are stored.
     shape : an instance's shape for the network, before it is cropped: (channels, height, width) or
         any other that holds as many values.
-    scale : what stored values are multiplied by.
+    scale : what stored values are multiplied by; also an attribute.
     mean : stored values' mean per feature, float64 of `dataset.instance_shape`, or None to subtract
         nothing.
     crops : None for whole instances.
@@ -56,14 +56,19 @@ class Preparation:
         self.crops = crops
         self._stored_channels_last = dataset.layout == "nhwc"
         self._channels_last = self._stored_channels_last and shape == dataset.instance_shape
-        self._scale = scale
+        self.scale = scale
         self._dtype = dtype
         self._mean: Tensor | None = None
         if mean is not None:
             scaled = torch.from_numpy(mean.reshape(shape)).to(device, torch.float64) * scale
             if self._channels_last:
                 scaled = scaled.permute(1, 2, 0)
-            self._mean = scaled.to(dtype).contiguous()
+            # A contiguous() picture of one channel may keep other strides; its copy does not.
+            self._mean = scaled.to(dtype).clone(memory_format=torch.contiguous_format)
+        self._grid: Tensor | None = None
+        if crops:
+            corners = crop_grid(shape[1:], (crops.height, crops.width), crops.number)
+            self._grid = torch.tensor(corners, device=device)
 
     @property
     def crops_per_instance(self) -> int:
@@ -91,12 +96,9 @@ class Preparation:
 
     def for_evaluation(self, instances: Tensor) -> Tensor:
         """Prepares a batch with the same crops of every instance: the centre, then an even grid."""
-        if self.crops is None:
+        if self._grid is None:
             return self._whole(instances)
-        corners = crop_grid(
-            self.shape[1:], (self.crops.height, self.crops.width), self.crops.number
-        )
-        places = torch.tensor(corners, device=instances.device).expand(len(instances), -1, -1)
+        places = self._grid.expand(len(instances), -1, -1)
         return self._cropped(instances, places[..., 0], places[..., 1])
 
     def _arranged(self, instances: Tensor) -> Tensor:
@@ -129,10 +131,10 @@ class Preparation:
         return ready[:, 0].permute(0, 3, 1, 2) if self._channels_last else ready[..., 0]
 
     def _normalised(self, values: Tensor, mean: Tensor | None) -> Tensor:
-        ready = values.to(self._dtype)
-        if self._scale != 1:
-            ready = ready * self._scale
-        return ready if mean is None else ready - mean
+        ready = values.to(self._dtype, copy=True)
+        if self.scale != 1:
+            ready.mul_(self.scale)
+        return ready if mean is None else ready.sub_(mean)
 
 
 def crop_windows(

@@ -65,12 +65,8 @@ class ChunkStream:
 
     def _whole(self) -> tuple[Tensor, Tensor]:
         if self._resident is None:
-            subset = self._subset
-            if self._device.type == "cpu" and subset.rows is None:
-                instances = _view(subset.instances)
-            else:
-                instances = torch.from_numpy(subset.read(slice(None))).to(self._device)
-            labels = torch.from_numpy(subset.labels.astype(np.int64)).to(self._device)
+            instances = _view(self._subset.whole()).to(self._device)
+            labels = torch.from_numpy(self._subset.labels.astype(np.int64)).to(self._device)
             self._resident = instances, labels
         return self._resident
 
@@ -101,7 +97,7 @@ def _batches(
 
 
 def _view(array: np.ndarray) -> Tensor:
-    """Returns a tensor over a read-only array, without copying it where its alignment allows."""
+    """Returns a tensor over an array, which may be read-only, without copying it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.require(array, requirements=["C", "A"]))
+        return torch.from_numpy(array)

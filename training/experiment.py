@@ -73,7 +73,7 @@ class Experiment:
     start_from_snapshot: Path | None = None
     """Go on from this snapshot, with its options unless others are given here."""
     test_only: bool = False
-    """Evaluate the weights of --start-from-snapshot on the testing subset; train nothing."""
+    """Evaluate the best weights in --start-from-snapshot on the testing subset; train nothing."""
     test_at_end: bool = False
     """Evaluate the best weights on the testing subset, once, after the last epoch."""
     device: str = "auto"

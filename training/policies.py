@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from training.records import EpochRecord
+
 LOWEST_RATE = 1e-10
 
 
@@ -22,8 +24,8 @@ class RatePolicy(Protocol):
 
     state: dict[str, float]
 
-    def after_epoch(self, rate: float, gained: bool) -> Decision:
-        """Decides after an epoch at `rate`, which `gained` over the best accuracy, or not."""
+    def after_epoch(self, record: EpochRecord, gained: bool) -> Decision:
+        """Decides after an epoch that `gained` over the best validation accuracy, or did not."""
 
 
 class ConstantRate:
@@ -32,9 +34,9 @@ class ConstantRate:
     def __init__(self) -> None:
         self.state: dict[str, float] = {}
 
-    def after_epoch(self, rate: float, gained: bool) -> Decision:
+    def after_epoch(self, record: EpochRecord, gained: bool) -> Decision:
         """Goes on at the same rate."""
-        return Decision(rate)
+        return Decision(record.learning_rate)
 
 
 class AdaptiveRate:
@@ -47,8 +49,9 @@ class AdaptiveRate:
         self.state: dict[str, float] = {"epochs_without_gain": 0}
         self._patience = patience
 
-    def after_epoch(self, rate: float, gained: bool) -> Decision:
+    def after_epoch(self, record: EpochRecord, gained: bool) -> Decision:
         """Counts the epochs without a gain and divides the rate when there were too many."""
+        rate = record.learning_rate
         self.state["epochs_without_gain"] = 0 if gained else self.state["epochs_without_gain"] + 1
         if self.state["epochs_without_gain"] <= self._patience:
             return Decision(rate)

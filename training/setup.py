@@ -16,7 +16,6 @@ import torch
 import lasagne
 from architectures.registry import build
 from common.errors import CommandError
-from common.options import from_plain
 from common.params import parse_names, parse_params
 from datasets.container import open_dataset
 from datasets.dataset import Dataset
@@ -25,17 +24,22 @@ from training.batches import Preparation, choose_crops, network_shape, training_
 from training.devices import choose_compute
 from training.experiment import Experiment
 from training.policies import AdaptiveRate, ConstantRate
-from training.snapshots import Snapshot, check_fits, load_snapshot, read_header
+from training.snapshots import (
+    Snapshot,
+    check_fits,
+    check_weights,
+    load_snapshot,
+    recorded_options,
+)
 from training.trainer import Trainer
 
 
 def resume(snapshot: Path, **options: Any) -> Experiment:
-    """Returns the experiment that a snapshot goes on with; `options` replace its own.
+    """Returns the experiment that goes on from a snapshot; `options` replace the recorded ones.
 
     Raises CommandError where the file is no snapshot.
     """
-    recorded = from_plain(Experiment, read_header(snapshot)["experiment"], snapshot)
-    return Experiment(**(recorded | options | {"start_from_snapshot": snapshot}))
+    return Experiment(**(recorded_options(snapshot) | options))
 
 
 def prepare(experiment: Experiment) -> Trainer:
@@ -52,7 +56,8 @@ def prepare(experiment: Experiment) -> Trainer:
     crops = choose_crops(
         experiment.num_crops, experiment.crop_shape, experiment.mirror_crops, shape
     )
-    _check_sizes(experiment, crops.per_instance if crops else 1)
+    num_training = 0 if experiment.test_only else len(dataset.subset("training"))
+    _check_sizes(experiment, crops.per_instance if crops else 1, num_training)
     input_shape = (shape[0], crops.height, crops.width) if crops else shape
     output_layer = _output_layer(experiment, input_shape, dataset)
     snapshot = _snapshot(experiment, dataset, input_shape)
@@ -69,7 +74,9 @@ def prepare(experiment: Experiment) -> Trainer:
         preparation,
         mean,
     )
-    if snapshot:
+    if snapshot and experiment.start_from_snapshot:
+        wanted = trainer.network.state_dict()
+        check_weights(experiment.start_from_snapshot, snapshot.group("network"), wanted)
         trainer.restore(snapshot)
     return trainer
 
@@ -92,7 +99,7 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _check_sizes(experiment: Experiment, per_instance: int) -> None:
+def _check_sizes(experiment: Experiment, per_instance: int, num_training: int) -> None:
     batch, chunk = experiment.batch_size, experiment.chunk_size * per_instance
     if batch % per_instance:
         raise CommandError(
@@ -105,7 +112,7 @@ def _check_sizes(experiment: Experiment, per_instance: int) -> None:
             f"--chunk-size {experiment.chunk_size} makes {chunk} crops, fewer than one batch of "
             f"{batch}; give at least {-(-batch // per_instance)}."
         )
-    if chunk % batch:
+    if chunk % batch and experiment.chunk_size < num_training:
         warnings.warn(
             f"--chunk-size {experiment.chunk_size} ({chunk} crops) is no multiple of --batch-size "
             f"{batch}: the last batch of each chunk is smaller.",

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import CommandError
 from common.files import whole_file
+from common.options import from_plain
+from training.experiment import Experiment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +34,9 @@ class Snapshot:
 
     Attributes
     ----------
-    header : plain data: `experiment` (all options), `epoch`, `best_epoch`, `best`, `labels`,
-        `input_shape`, `policy`, `scaler` (of float16), `optimizer` (its groups and numbers).
+    header : plain data: `experiment` (all options), `epoch`, `best` (its epoch, loss and accuracy),
+        `labels`, `input_shape`, `precision`, `scale`, `policy`, `scaler` (of float16) and
+        `optimizer` (its groups and numbers).
     tensors : "network/…" the weights, "best/…" those of the best epoch where it is another one,
         "optimizer/<i>/…" the update rule's state, "mean" the training mean (float64).
     """
@@ -120,6 +123,21 @@ def read_header(path: Path) -> dict[str, Any]:
     return dict(header)
 
 
+def recorded_options(path: Path) -> dict[str, Any]:
+    """Returns the options to go on with from a snapshot, by name, in the types of Experiment.
+
+    They are those of its run, with what that run had come to: its rate, and the precision and scale
+    that "auto" and None had stood for. Raises CommandError where the file is no snapshot.
+    """
+    header = read_header(path)
+    recorded = from_plain(Experiment, header["experiment"], path)
+    recorded["learning_rate"] = header["optimizer"]["groups"][0]["lr"]
+    recorded["precision"] = header["precision"]
+    recorded["input_scale"] = header["scale"]
+    transient = {"test_only": False, "out_dir": None, "start_from_snapshot": path}
+    return recorded | transient
+
+
 def check_fits(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Checks that a snapshot belongs to the network that is wanted.
 
@@ -157,6 +175,21 @@ def check_fits(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any])
             f"The snapshot {path} takes inputs of shape {tuple(held['input_shape'])}, but these "
             f"are {tuple(wanted['input_shape'])}; give the same --reshape-to and --crop-shape."
         )
+
+
+def check_weights(path: Path, held: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Checks that a snapshot's weights have the names and shapes of a network's.
+
+    Raises CommandError that names the first that differs.
+    """
+    for name in [*wanted, *held]:
+        shapes = [tuple(one[name].shape) if name in one else None for one in (held, wanted)]
+        if shapes[0] != shapes[1]:
+            texts = ["is missing" if shape is None else f"has shape {shape}" for shape in shapes]
+            raise CommandError(
+                f"The snapshot {path} is of another network of the same name: {name} {texts[0]} in "
+                f"it and {texts[1]} in the network; take the architecture that it was trained with."
+            )
 
 
 def _network(described: Mapping[str, Any]) -> str:

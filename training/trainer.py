@@ -24,6 +24,7 @@ from training.chunks import ChunkStream
 from training.devices import Compute
 from training.experiment import Experiment
 from training.policies import RatePolicy
+from training.records import EpochRecord
 from training.snapshots import Snapshot, save_snapshot
 
 CHECK_EVERY = 50  # batches between two looks at the loss, which make a GPU wait
@@ -33,19 +34,6 @@ class Diverged(CommandError):
     """The training loss is no longer a finite number."""
 
     status = 3
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of metrics.csv: losses are means per instance, accuracies are parts of 1."""
-
-    epoch: int
-    training_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    learning_rate: float
-    seconds: float
-    images_per_second: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,6 @@ class Trainer:
 
     Attributes
     ----------
-    epoch : the last whole epoch, 0 before the first.
     best : of the epochs so far, None before the first.
     stopped : "finished" or "converged" once `epochs` has ended.
     """
@@ -96,18 +83,21 @@ class Trainer:
         self.preparation = preparation
         self.optimizer = make_optimizer(experiment.learning_rate)
         self.policy = policy
-        self.epoch = 0
         self.best: Best | None = None
         self.stopped = "finished"
         self._make_optimizer = make_optimizer
         self._mean = mean
-        self._training = self._stream("training")
-        self._validation = self._stream("validation")
+        self._start_epoch = 0
         self._generator = torch.Generator(compute.device)
         self._scaler = torch.amp.GradScaler(
             compute.device.type, enabled=compute.precision == "float16"
         )
         self._last: Snapshot | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The last whole epoch, 0 before the first."""
+        return int(self._last.header["epoch"]) if self._last else self._start_epoch
 
     @property
     def learning_rate(self) -> float:
@@ -119,23 +109,24 @@ class Trainer:
 
         Raises Diverged where a loss is not finite. After any end `save` has the last whole epoch.
         """
+        training, validating = self._stream("training"), self._stream("validation")
         while self.epoch < self.experiment.num_epochs:
-            rate = self.learning_rate
             start = time.monotonic()
-            training_loss = self._train_epoch(self.epoch + 1)
+            training_loss = self._train_epoch(training, self.epoch + 1)
             seconds = time.monotonic() - start
-            validation = self._evaluate(self._validation, "validating")
+            validation = self._evaluate(validating, "validating")
             self._check_finite(validation.loss, self.epoch + 1, "validation")
-            stop = self._conclude(self.epoch + 1, validation)
-            yield EpochRecord(
-                self.epoch,
+            record = EpochRecord(
+                self.epoch + 1,
                 training_loss,
                 validation.loss,
                 validation.accuracy,
-                rate,
+                self.learning_rate,
                 seconds,
-                len(self._training) / seconds,
+                len(training) / seconds,
             )
+            stop = self._conclude(record)
+            yield record
             if stop:
                 self.stopped = "converged"
                 return
@@ -159,36 +150,43 @@ class Trainer:
         return folder / name
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Takes up a snapshot's weights, update rule, rate policy and best epoch."""
+        """Takes up a snapshot's weights, update rule, rate policy and best epoch.
+
+        Options that the experiment has replaced win: a rate, the rule's other numbers, the policy.
+        A rule other than the snapshot's starts anew.
+        """
         header = snapshot.header
         self.network.load_state_dict(snapshot.group("network"))
-        self.optimizer.load_state_dict(_optimizer_state(snapshot))
-        self.policy.state = header["policy"]
+        if header["experiment"]["update_func_name"] == self.experiment.update_func_name:
+            chosen = [dict(group) for group in self.optimizer.param_groups]
+            self.optimizer.load_state_dict(_optimizer_state(snapshot))
+            for group, numbers in zip(self.optimizer.param_groups, chosen, strict=True):
+                group.update({key: value for key, value in numbers.items() if key != "params"})
+        self.policy.state |= {
+            key: value for key, value in header["policy"].items() if key in self.policy.state
+        }
         if header["scaler"] and self._scaler.is_enabled():
             self._scaler.load_state_dict(header["scaler"])
-        self.epoch = header["epoch"]
+        self._start_epoch = header["epoch"]
         best = header["best"]
         self.best = Best(best["epoch"], best["loss"], best["accuracy"], snapshot.best_weights)
-        if self.experiment.learning_rate != header["experiment"]["learning_rate"]:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.experiment.learning_rate
 
     def _stream(self, subset: str) -> ChunkStream:
         instances = self.dataset.subset(subset)
         return ChunkStream(instances, self.experiment.chunk_size, self.compute.device)
 
-    def _train_epoch(self, epoch: int) -> float:
+    def _train_epoch(self, stream: ChunkStream, epoch: int) -> float:
         draws = np.random.SeedSequence([self.experiment.seed, epoch])
         order_seed, dropout_seed, crop_seed = (int(seed) for seed in draws.generate_state(3))
         torch.manual_seed(dropout_seed)
         self._generator.manual_seed(crop_seed)
-        order = np.arange(len(self._training))
+        order = np.arange(len(stream))
         if self.experiment.shuffle:
             np.random.default_rng(order_seed).shuffle(order)
         per_instance = self.preparation.crops_per_instance
         total = torch.zeros((), dtype=torch.float64, device=self.compute.device)
         with progress(f"epoch {epoch}", len(order), "images") as advance:
-            batches = self._training.batches(order, self.experiment.batch_size // per_instance)
+            batches = stream.batches(order, self.experiment.batch_size // per_instance)
             for index, raw in enumerate(batches):
                 inputs = self.preparation.for_training(raw.instances, self._generator)
                 labels = raw.labels.repeat_interleave(per_instance)
@@ -232,21 +230,21 @@ class Trainer:
         accuracy = (predicted == torch.cat(labels)).sum().item() / len(order)
         return Evaluation(total.item() / len(order), accuracy, predicted.cpu().numpy())
 
-    def _conclude(self, epoch: int, validation: Evaluation) -> bool:
+    def _conclude(self, record: EpochRecord) -> bool:
         """Notes the best, lets the policy decide, captures the state; returns whether to stop."""
-        gained = self.best is None or validation.accuracy > self.best.accuracy
+        accuracy = record.validation_accuracy
+        gained = self.best is None or accuracy > self.best.accuracy
         if gained:
             weights = _copy(self.network.state_dict())
-            self.best = Best(epoch, validation.loss, validation.accuracy, weights)
-        decision = self.policy.after_epoch(self.learning_rate, gained)
+            self.best = Best(record.epoch, record.validation_loss, accuracy, weights)
+        decision = self.policy.after_epoch(record, gained)
         if decision.restore_best and self.best:
             self.network.load_state_dict(self.best.weights)
             self.optimizer = self._make_optimizer(decision.rate)
-        self.epoch = epoch
-        self._last = self._capture()
+        self._last = self._capture(record.epoch)
         return decision.stop
 
-    def _capture(self) -> Snapshot:
+    def _capture(self, epoch: int) -> Snapshot:
         assert self.best is not None
         optimizer = self.optimizer.state_dict()
         tensors = {f"network/{key}": value for key, value in self.network.state_dict().items()}
@@ -258,14 +256,16 @@ class Trainer:
                 else:
                     numbers.setdefault(str(index), {})[name] = value
         tensors = _copy(tensors)
-        if self.best.epoch != self.epoch:
+        if self.best.epoch != epoch:
             tensors |= {f"best/{key}": value for key, value in self.best.weights.items()}
         if self._mean is not None:
             tensors["mean"] = torch.from_numpy(np.ascontiguousarray(self._mean))
         best = self.best
         header = {
             "experiment": to_plain(self.experiment),
-            "epoch": self.epoch,
+            "epoch": epoch,
+            "precision": self.compute.precision,
+            "scale": self.preparation.scale,
             "best": {"epoch": best.epoch, "loss": best.loss, "accuracy": best.accuracy},
             "labels": self.dataset.label_names,
             "input_shape": list(self.preparation.input_shape),
@@ -293,9 +293,10 @@ def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _log_probabilities(outputs: Tensor, per_instance: int) -> Tensor:
     """Returns each instance's log probabilities (n, labels), the crops' probabilities averaged."""
     logits = getattr(outputs, "logits", None)
-    scores = outputs.log() if logits is None else torch.log_softmax(logits, dim=1)
-    if scores.dtype not in (torch.float32, torch.float64):
-        scores = scores.float()
+    values = outputs if logits is None else logits
+    if values.itemsize < 4:  # half precision would make ties of close scores
+        values = values.float()
+    scores = values.log() if logits is None else torch.log_softmax(values, dim=1)
     if per_instance == 1:
         return scores
     grouped = scores.view(-1, per_instance, scores.shape[1])

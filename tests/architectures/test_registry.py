@@ -171,6 +171,7 @@ def test_pictures_too_small_for_the_network_name_the_layer():
 
 
 OWN = """
+from __future__ import annotations
 from lasagne.layers import DenseLayer
 from lasagne.nonlinearities import softmax
 
@@ -181,6 +182,12 @@ def wrong(incoming, num_classes):
     return DenseLayer(incoming, num_classes + 1)
 
 def nothing(incoming, num_classes):
+    pass
+
+def needy(incoming, num_classes, num_units, other: Unknown = None):
+    pass
+
+def short(incoming):
     pass
 """
 
@@ -205,6 +212,8 @@ def test_an_architecture_of_ones_own(own):
         ("tiny", {"units": 3}, "Unknown parameter 'units'"),
         ("wrong", {}, r"it must return its output layer, of shape \(None, 3\)"),
         ("nothing", {}, "returned NoneType"),
+        ("needy", {}, "missing a required argument: 'num_units'; give what is missing"),
+        ("short", {}, "can't be called with"),
     ],
 )
 def test_mistakes_in_ones_own_architecture(own, function, params, sentence):

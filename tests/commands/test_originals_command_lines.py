@@ -1,4 +1,4 @@
-"""The originals' own command lines, word for word but for paths, and one epoch in place of 5,000."""
+"""The originals' own command lines, word for word but for paths and the number of epochs."""
 
 import shlex
 

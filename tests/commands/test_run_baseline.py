@@ -56,7 +56,16 @@ def test_bad_input(digits, tmp_path, capsys):
         run(Options(digits, "linear", labels_to_keep="x,3"))
     assert main(["run_baseline", str(tmp_path / "none"), "linear"]) == 1
     assert not (tmp_path / "runs").exists()
-    with pytest.raises(SystemExit) as exited:
-        main(["run_baseline", str(digits), "forest"])
-    assert exited.value.code == 2
+    assert main(["run_baseline", str(digits), "forest"]) == 2
+    for seed in ("-1", "99999999999"):
+        assert main(["run_baseline", str(digits), "linear", "--random-state", seed]) == 1
+    with pytest.raises(CommandError, match="tells at least two labels apart"):
+        run(Options(digits, "linear", labels_to_keep="3"))
+    assert not (tmp_path / "runs").exists()
     capsys.readouterr()
+
+
+def test_the_results_of_a_run_are_not_overwritten(digits, tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(CommandError, match="holds a run already"):
+        run(Options(digits, "linear", out_dir=tmp_path))

@@ -80,8 +80,12 @@ def test_a_runs_own_recipe_repeats_it(digits, tmp_path):
     assert first == second
 
 
-def test_after_kill_9_the_remaining_epochs_give_the_same_numbers(digits, tmp_path):
-    common = ["--dataset-path", str(digits), *MLP, *EXACT, "--num-epochs", "40"]
+CONVNET = ["--model-architecture", "ConvNet", "--model-params", "lc0_num_filters=8:lc0_mp=True"]
+
+
+@pytest.mark.parametrize("network", [MLP, CONVNET], ids=["mlp", "convnet"])
+def test_after_kill_9_the_remaining_epochs_give_the_same_numbers(digits, tmp_path, network):
+    common = ["--dataset-path", str(digits), *network, *EXACT, "--num-epochs", "40"]
     rule = ["--update-func-name", "adam", "--learning-rate", "0.003", "--adapt-learning-rate"]
     undisturbed = finish(*common, *rule, "--out-dir", "whole")
     assert undisturbed.returncode == 0, undisturbed.stderr
@@ -171,6 +175,39 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(digits, tmp_path):
     with pytest.raises(CommandError, match="holds a run already; choose another --out-dir"):
         run(options)
     assert (tmp_path / "run" / "metrics.csv").read_text() == before
+
+
+def test_without_an_argument_it_says_what_is_required(capsys):
+    assert main(["run_experiment"]) == 2
+    assert "--dataset-path" in capsys.readouterr().err
+
+
+def test_a_recipe_may_name_the_snapshot(digits, tmp_path, capsys):
+    run(Options(digits, "SingleLayerMlp", num_epochs=1, out_dir=tmp_path / "run"))
+    snapshot = tmp_path / "run" / "model.snapshot-1.safetensors"
+    (tmp_path / "on.yaml").write_text(f"start_from_snapshot: {snapshot}\nnum_epochs: 2\n")
+    assert main(["run_experiment", "--config", "on.yaml", "--num-epochs", "3"]) == 0
+    assert [line["epoch"] for line in metrics(tmp_path / "run")] == ["1", "2", "3"]
+    none = ["--start-from-snapshot", "None", "--out-dir", "other"]
+    assert main(["run_experiment", "--config", "run/experiment.yaml", *none]) == 0
+
+
+def test_testing_another_runs_snapshot_does_not_join_its_figures(digits, tmp_path):
+    for name in ("one", "two"):
+        run(Options(digits, "SingleLayerMlp", num_epochs=1, out_dir=tmp_path / name))
+    snapshot = tmp_path / "one" / "model.snapshot-1.safetensors"
+    arguments = ["run_experiment", "--test-only", "--start-from-snapshot", str(snapshot)]
+    assert main([*arguments, "--out-dir", "two"]) == 1
+    assert "testing_accuracy" not in (tmp_path / "two" / "results.json").read_text()
+    assert main([*arguments, "--out-dir", "three"]) == 0
+    assert (tmp_path / "three" / "report.html").exists()
+
+
+def test_texts_in_place_of_paths_and_numbers_of_the_wrong_kind(digits, tmp_path):
+    results = run(Options(str(digits), "SingleLayerMlp", num_epochs=1, out_dir=str(tmp_path / "r")))
+    assert results["run"] == str(tmp_path / "r")
+    with pytest.raises(CommandError, match="option 'num_epochs' is 'many'"):
+        run(Options(digits, "SingleLayerMlp", num_epochs="many"))
 
 
 def test_a_run_has_its_own_folder_by_default(digits, tmp_path):

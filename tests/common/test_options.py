@@ -37,7 +37,7 @@ def test_a_shape_is_read_with_and_without_brackets(text):
     assert parse_shape(text) == (1, 28, 28)
 
 
-@pytest.mark.parametrize("text", ["", "a", "(1.5, 2)", "(True, 1)", "[1, 2]", "1x2"])
+@pytest.mark.parametrize("text", ["", "()", "a", "(1.5, 2)", "(True, 1)", "[1, 2]", "1x2"])
 def test_what_is_no_shape_is_refused(text):
     with pytest.raises(ValueError, match="is no shape"):
         parse_shape(text)
@@ -67,6 +67,25 @@ def test_a_wrong_recipe_gives_a_sentence(tmp_path, text, sentence):
     file.write_text(text)
     with pytest.raises(CommandError, match=sentence):
         read_recipe(Options, file)
+
+
+@dataclass(frozen=True)
+class Texts:
+    labels: str = ""
+    params: str = ""
+    count: int = 1
+
+
+def test_yaml_has_its_own_form_of_lists_and_mappings(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("labels: [jazz, 3]\nparams: {num_units: 5, size: [1, 2]}\n")
+    read = read_recipe(Texts, file)
+    assert read == {"labels": "jazz,3", "params": "num_units=5:size=[1, 2]"}
+    file.write_text("labels: null\nparams: 7\n")
+    assert read_recipe(Texts, file) == {"labels": "", "params": "7"}
+    file.write_text("count: true\n")
+    with pytest.raises(CommandError, match="option 'count': True is neither a number nor a text"):
+        read_recipe(Texts, file)
 
 
 def test_a_missing_recipe_gives_a_sentence(tmp_path):

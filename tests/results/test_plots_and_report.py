@@ -7,7 +7,7 @@ from PIL import Image
 from results.plots import learning_curve
 from results.report import write_report
 from results.tables import LayerRow
-from training.trainer import EpochRecord
+from training.records import EpochRecord
 
 
 def records(count: int) -> list[EpochRecord]:

@@ -7,7 +7,8 @@ from common.errors import CommandError
 from common.options import read_recipe
 from results.run_folder import RunFolder, folder_of, new_folder
 from training.experiment import Experiment
-from training.trainer import EpochRecord
+from training.records import EpochRecord
+from training.setup import prepare, resume
 
 
 def record(epoch: int) -> EpochRecord:
@@ -15,8 +16,15 @@ def record(epoch: int) -> EpochRecord:
 
 
 @pytest.fixture
-def experiment(tmp_path):
-    return Experiment(tmp_path / "a.pkl.zip", "ConvNet", crop_shape=(6, 6))
+def experiment(digits):
+    return Experiment(digits, "SingleLayerMlp", num_epochs=1, precision="float32")
+
+
+@pytest.fixture
+def resumed(experiment, tmp_path):
+    trainer = prepare(experiment)
+    list(trainer.epochs())
+    return resume(trainer.save(tmp_path / "snapshots"))
 
 
 def test_metrics_come_back_exactly(tmp_path, experiment):
@@ -36,31 +44,50 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path, experiment):
     folder = RunFolder(tmp_path / "run")
     folder.begin(experiment, 0)
     folder.append(record(1))
-    with (tmp_path / "run" / "metrics.csv").open("a") as file:
-        file.write("2,0.3333")
-    assert folder.records() == [record(1)]
+    metrics = tmp_path / "run" / "metrics.csv"
+    whole = metrics.read_text()
+    folder.append(record(2))
+    cut = metrics.read_text()
+    for end in range(len(whole), len(cut)):
+        metrics.write_text(cut[:end])
+        assert folder.records() == [record(1)]
 
 
-def test_a_resumed_run_keeps_the_lines_up_to_its_snapshot(tmp_path, experiment):
+def test_a_damaged_line_is_named(tmp_path, experiment):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(experiment, 0)
+    (tmp_path / "run" / "metrics.csv").write_text("epoch\n1,x\n")
+    with pytest.raises(CommandError, match="has a line that is no record of an epoch"):
+        folder.records()
+
+
+def test_a_resumed_run_keeps_the_lines_up_to_its_snapshot(tmp_path, experiment, resumed):
     folder = RunFolder(tmp_path / "run")
     folder.begin(experiment, 0)
     for epoch in (1, 2, 3):
         folder.append(record(epoch))
-    resumed = Experiment(experiment.dataset_path, "ConvNet", start_from_snapshot=tmp_path / "s")
     folder.begin(resumed, 2)
     assert folder.records() == [record(1), record(2)]
 
 
-def test_the_recipe_repeats_the_run_or_its_last_leg(tmp_path, experiment):
+def test_the_recipe_repeats_the_run_whole(tmp_path, experiment, resumed):
+    folder, recipe = RunFolder(tmp_path / "run"), tmp_path / "run" / "experiment.yaml"
+    folder.begin(experiment, 0)
+    folder.begin(dataclasses.replace(resumed, num_epochs=9), 1)
+    options = read_recipe(Experiment, recipe)
+    assert options["num_epochs"] == 9
+    assert options["start_from_snapshot"] is None
+    assert options["input_scale"] is None
+
+
+def test_a_leg_with_other_options_has_a_recipe_of_its_own(tmp_path, experiment, resumed):
     folder, recipe = RunFolder(tmp_path / "run"), tmp_path / "run" / "experiment.yaml"
     folder.begin(experiment, 0)
     first = recipe.read_text()
-    same = dataclasses.replace(experiment, start_from_snapshot=tmp_path / "s")
-    folder.begin(same, 1)
+    folder.begin(dataclasses.replace(resumed, learning_rate=0.5), 1)
     assert recipe.read_text() == first
-    folder.begin(dataclasses.replace(same, learning_rate=0.5), 1)
-    options = read_recipe(Experiment, recipe)
-    assert options["start_from_snapshot"] == tmp_path / "s"
+    options = read_recipe(Experiment, tmp_path / "run" / "experiment-from-epoch-1.yaml")
+    assert options["start_from_snapshot"] == resumed.start_from_snapshot
     assert options["learning_rate"] == 0.5
 
 
@@ -81,9 +108,7 @@ def test_results(tmp_path):
 
 
 def test_two_new_folders_differ(tmp_path):
-    first = new_folder("ConvNet")
-    first.mkdir(parents=True)
-    second = new_folder("ConvNet")
+    first, second = new_folder("ConvNet"), new_folder("ConvNet")
     assert first.parent.name == "runs"
     assert first != second
 

@@ -3,12 +3,17 @@
 import pytest
 
 from training.policies import AdaptiveRate, ConstantRate
+from training.records import EpochRecord
+
+
+def record(rate: float) -> EpochRecord:
+    return EpochRecord(1, 1.0, 1.0, 0.5, rate, 1.0, 1.0)
 
 
 def test_the_constant_rate_stays():
     policy = ConstantRate()
     for gained in (True, False, False, False, False, False):
-        decision = policy.after_epoch(0.1, gained)
+        decision = policy.after_epoch(record(0.1), gained)
         assert (decision.rate, decision.restore_best, decision.stop) == (0.1, False, False)
 
 
@@ -31,7 +36,7 @@ def test_the_adaptive_rate_falls_after_more_than_three_epochs_without_a_gain():
         False,
     ]
     for epoch, gained in enumerate(gains, start=1):
-        decision = policy.after_epoch(rate, gained)
+        decision = policy.after_epoch(record(rate), gained)
         rate = decision.rate
         rates.append(rate)
         restored += [epoch] if decision.restore_best else []
@@ -44,7 +49,7 @@ def test_the_adaptive_rate_falls_after_more_than_three_epochs_without_a_gain():
 def test_it_stops_below_the_lowest_rate():
     policy, rate, epochs = AdaptiveRate(), 0.01, 0
     while True:
-        decision = policy.after_epoch(rate, False)
+        decision = policy.after_epoch(record(rate), False)
         rate, epochs = decision.rate, epochs + 1
         if decision.stop:
             break
@@ -55,6 +60,6 @@ def test_it_stops_below_the_lowest_rate():
 def test_its_state_goes_through_a_snapshot():
     first, second = AdaptiveRate(), AdaptiveRate()
     for _ in range(3):
-        first.after_epoch(0.1, False)
+        first.after_epoch(record(0.1), False)
     second.state = dict(first.state)
-    assert second.after_epoch(0.1, False).restore_best
+    assert second.after_epoch(record(0.1), False).restore_best

@@ -59,6 +59,59 @@ def test_a_snapshots_options_can_be_replaced(trained, tmp_path):
     assert again.experiment.num_epochs == 9
 
 
+def test_replaced_numbers_of_the_rule_win_and_the_rest_comes_back(trained, tmp_path):
+    again = prepare(resume(trained.save(tmp_path), update_func_kwargs="beta1=0.5"))
+    (group,), (before,) = again.optimizer.param_groups, trained.optimizer.param_groups
+    assert (group["beta1"], group["beta2"], group["t"]) == (0.5, before["beta2"], before["t"])
+
+
+def test_another_rule_and_policy_start_anew(trained, tmp_path):
+    path = trained.save(tmp_path)
+    options = {"update_func_name": "nesterov_momentum", "adapt_learning_rate": False}
+    again = prepare(resume(path, **options, num_epochs=5))
+    assert not again.optimizer.state
+    assert len(list(again.epochs())) == 2
+    back = prepare(resume(again.save(tmp_path), adapt_learning_rate=True, num_epochs=6))
+    assert len(list(back.epochs())) == 1
+
+
+def test_a_rate_that_was_lowered_is_the_one_to_go_on_with(trained, tmp_path):
+    trained.optimizer.param_groups[0]["lr"] = 1e-5
+    trained._last = trained._capture(3)
+    path = trained.save(tmp_path)
+    assert prepare(resume(path)).learning_rate == 1e-5
+    assert prepare(resume(path, learning_rate=0.01)).learning_rate == 0.01
+
+
+def test_precision_and_scale_are_those_that_were_used(digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("THEANO_FLAGS", "floatX=float64")
+    trainer = prepare(Experiment(digits, "SingleLayerMlp", num_epochs=1))
+    list(trainer.epochs())
+    monkeypatch.delenv("THEANO_FLAGS")
+    experiment = resume(trainer.save(tmp_path))
+    assert experiment.precision == "float64"
+    assert experiment.input_scale == 1 / 16
+
+
+def test_a_network_of_the_same_name_but_other_shapes_is_named(digits, tmp_path):
+    own = tmp_path / "mine.py"
+    code = (
+        "from lasagne.layers import DenseLayer\n"
+        "from lasagne.nonlinearities import softmax\n"
+        "def net(incoming, num_classes):\n"
+        "    layer = DenseLayer(incoming, {units}, name='hidden')\n"
+        "    return DenseLayer(layer, num_classes, nonlinearity=softmax, name='output')\n"
+    )
+    own.write_text(code.format(units=8))
+    trainer = prepare(Experiment(digits, f"{own}:net", num_epochs=1))
+    list(trainer.epochs())
+    path = trainer.save(tmp_path)
+    own.write_text(code.format(units=9))
+    sentence = r"hidden\.W has shape \(64, 8\) in it and has shape \(64, 9\) in the network"
+    with pytest.raises(CommandError, match=sentence):
+        prepare(resume(path))
+
+
 def test_the_mean_comes_from_the_snapshot(trained, tmp_path):
     path = trained.save(tmp_path)
     snapshot = load_snapshot(path)

@@ -11,9 +11,10 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from common.errors import CommandError
 from datasets.container import open_dataset
+from training.chunks import ChunkStream
 from training.experiment import Experiment, UpdateRule
 from training.setup import prepare
-from training.trainer import Diverged
+from training.trainer import Diverged, _log_probabilities
 
 MLP = {"model_architecture": "SingleLayerMlp", "model_params": "num_units=16"}
 
@@ -46,17 +47,28 @@ def test_another_seed_gives_other_numbers(experiment):
 
 def test_shuffling_changes_the_order_of_every_epoch(experiment, monkeypatch):
     orders = []
+    batches = ChunkStream.batches
+
+    def spied(self, order, size):
+        orders.append(order)
+        return batches(self, order, size)
+
+    monkeypatch.setattr(ChunkStream, "batches", spied)
     trainer = prepare(experiment)
-    batches = trainer._training.batches
-    monkeypatch.setattr(
-        trainer._training,
-        "batches",
-        lambda order, size: orders.append(order) or batches(order, size),
-    )
     list(trainer.epochs())
     natural = np.arange(len(trainer.dataset.subset("training")))
-    assert all(np.array_equal(np.sort(order), natural) for order in orders)
-    assert not any(np.array_equal(a, b) for a, b in itertools.combinations([natural, *orders], 2))
+    training = [order for order in orders if len(order) == len(natural)]
+    assert len(training) == 2
+    assert all(np.array_equal(np.sort(order), natural) for order in training)
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations([natural, *training], 2))
+
+
+def test_scores_that_are_close_are_told_apart_in_half_precision():
+    logits = torch.tensor([[1.0, 1.0078125, 0.0]], dtype=torch.bfloat16)
+    outputs = torch.softmax(logits, dim=1)
+    outputs.logits = logits
+    exact = torch.log_softmax(logits.double(), dim=1)
+    assert torch.allclose(_log_probabilities(outputs, 1).double(), exact, atol=1e-6)
 
 
 def test_chunks_change_nothing_where_they_are_multiples_of_the_batch(experiment):

@@ -1,0 +1,18 @@
+"""What is known of an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of metrics.csv: losses are means per instance, accuracies are parts of 1."""
+
+    epoch: int
+    training_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+    images_per_second: float
