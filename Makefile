@@ -3,8 +3,8 @@
 # make install      the set-up alone; make lint: ruff and mypy; make clean: removes the set-up
 
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11
-PYTHON ?= $(firstword $(foreach python,$(CANDIDATES),$(shell $(python) -c \
-	'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
+PYTHON ?= $(or $(firstword $(foreach python,$(CANDIDATES),$(shell $(python) -c \
+	'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null))),false)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := .venv/bin
 
@@ -36,7 +36,8 @@ clean:
 	touch $@
 
 $(BIN)/pip: requirements-apt.txt
-	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv .venv || { $(AS_ROOT) apt-get update && \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv .venv || { $(AS_ROOT) apt-get update && \
 		$(AS_ROOT) apt-get install --yes $$(cat requirements-apt.txt) && $(PYTHON) -m venv --clear .venv; }
 	touch $@

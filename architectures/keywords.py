@@ -14,6 +14,8 @@ NONLINEARITIES = (
     *("very_leaky_rectify", "elu", "selu", "softplus", "linear", "identity"),
 )
 INITIALIZERS = ("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Normal", "Uniform")
+WORDS = (*NONLINEARITIES, *INITIALIZERS, "True", "False", "None", "same", "valid", "full")
+SYNONYMS = {"relu": "rectify", "leaky_relu": "leaky_rectify", "glorot": "GlorotUniform"}
 
 
 @dataclass(frozen=True)
@@ -143,13 +145,9 @@ def convert_all(owner: str, rules: Mapping[str, Rule], params: Mapping[str, Any]
         try:
             converted[name] = rules[name].convert(value)
         except (ValueError, TypeError) as error:
-            hint = near_name(value, NONLINEARITIES + INITIALIZERS) if _is_word(value) else ""
+            hint = near_name(SYNONYMS.get(value, value), WORDS) if isinstance(value, str) else ""
             raise CommandError(
                 f"{owner}: the parameter '{name}' is {value!r}; "
                 f"it accepts {rules[name].accepts}.{hint}"
             ) from error
     return converted
-
-
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and len(value) > 2

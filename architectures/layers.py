@@ -58,6 +58,9 @@ def _build(kind: Callable[..., Layer], incoming: Layer, name: str, kwargs: dict[
         return kind(incoming, name=name, **kwargs)
     except (TypeError, ValueError) as error:
         came = " × ".join(str(size) for size in incoming.output_shape[1:])
+        reason = str(error).removeprefix(f"{kind.__name__} {name!r}: ")
+        small = "; larger pictures or fewer layers would do" if "would be empty" in reason else ""
         raise CommandError(
-            f"The layer {name} ({kind.__name__}) does not fit what it gets, {came}: {error}"
+            f"The layer {name} ({kind.__name__}) does not fit what it gets, {came}: "
+            f"{reason}{small}."
         ) from error

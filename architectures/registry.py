@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
@@ -57,7 +58,8 @@ def build(
             f"The architecture {name} can't be called with (incoming, num_classes, **params): "
             f"{error}; give what is missing in --model-params."
         ) from error
-    layer = architecture(incoming, num_classes, **arguments)
+    with _as_sentence(name, own=name not in ARCHITECTURES):
+        layer = architecture(incoming, num_classes, **arguments)
     if not isinstance(layer, Layer) or layer.output_shape != (None, num_classes):
         made = getattr(layer, "output_shape", type(layer).__name__)
         raise CommandError(
@@ -77,6 +79,8 @@ def find(name: str) -> Architecture:
     file, colon, function = name.rpartition(":")
     if colon and file.endswith(".py"):
         return _from_file(Path(file), function)
+    if name.endswith(".py"):
+        raise CommandError(f"The architecture {name} lacks its function; give {name}:FUNCTION.")
     raise CommandError(
         unknown_name("architecture", name, ARCHITECTURES)
         + " Or give your own as path/to/file.py:function."
@@ -98,7 +102,8 @@ def _from_file(file: Path, function: str) -> Architecture:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with _as_sentence(str(file), own=True):
+        spec.loader.exec_module(module)
     functions = {
         key: value
         for key, value in vars(module).items()
@@ -110,6 +115,22 @@ def _from_file(file: Path, function: str) -> Architecture:
             f"It has: {', '.join(sorted(functions)) or 'none'}."
         )
     return functions[function]
+
+
+@contextmanager
+def _as_sentence(name: str, own: bool) -> Iterator[None]:
+    """Turns an error in a user's own code into one sentence; --traceback shows all of it."""
+    try:
+        yield
+    except CommandError:
+        raise
+    except Exception as error:
+        if not own:
+            raise
+        raise CommandError(
+            f"The architecture {name} fails with {type(error).__name__}: {error}; mend it "
+            "(--traceback shows where)."
+        ) from error
 
 
 def _checked(name: str, architecture: Architecture, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,8 +68,10 @@ def run(options: Options) -> Created:
 
 
 def _print_left_out(created: Created, out_dir: Path) -> None:
-    if created.num_others:
-        print(f"Left out, having no picture's suffix: {created.num_others:,}.")
+    if created.others:
+        print(f"Left out, being no picture in a label's folder: {len(created.others):,}.")
+        shown = created.others[:NUM_SHOWN]
+        print(f"  {', '.join(shown)}{', ...' if len(created.others) > NUM_SHOWN else ''}")
     if not created.unreadable:
         return
     print(f"Left out, being unreadable: {len(created.unreadable):,}.")

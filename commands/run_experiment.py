@@ -11,6 +11,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+from common.errors import UsageError
 from training.experiment import Experiment
 
 GROUP = "Experiments"
@@ -35,4 +36,6 @@ def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
         if name.replace("_", "-") == "--start-from-snapshot":
             given = value if equals else following
             snapshot = Path(given) if given not in ("", "None") else None
+    if snapshot is None and "--test-only" in arguments:
+        raise UsageError("--test-only needs weights to test; give --start-from-snapshot FILE.")
     return recorded_options(snapshot) if snapshot else {}

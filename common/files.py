@@ -16,7 +16,7 @@ ADVICE = {
     errno.EACCES: "choose a place that you may write to",
     errno.EPERM: "choose a place that you may write to",
     errno.EROFS: "choose a place that you may write to",
-    errno.EEXIST: "choose a name whose parent is a folder",
+    errno.EEXIST: "choose a name that no file has",
     errno.ENOENT: "check the name of its folder",
     errno.ENOTDIR: "choose a name whose parent is a folder",
     errno.EISDIR: "choose a name that is not a folder",

@@ -130,8 +130,10 @@ def read_recipe(kind: type[DataclassInstance], path: Path) -> dict[str, Any]:
 
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"The recipe {path} can't be read: {error}.") from error
+    except OSError as error:
+        raise CommandError(f"The recipe {path} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"The recipe {path} can't be read: it is no text in UTF-8.") from error
     except yaml.YAMLError as error:
         raise CommandError(
             f"The recipe {path} is no YAML: {' '.join(str(error).split())}."

@@ -31,6 +31,11 @@ def parse_params(text: str) -> dict[str, Any]:
         if name in params:
             raise CommandError(f"The parameter '{name}' is given twice in '{text}'; give it once.")
         params[name] = _literal(value)
+        if isinstance(params[name], str) and re.search(r",\s*\w+=", params[name]):
+            raise CommandError(
+                f"The parameter '{part}' seems to hold another one; parameters are divided by "
+                "colons, name=value:name=value."
+            )
     return params
 
 

@@ -54,6 +54,11 @@ def open_dataset(path: Path) -> Dataset:
             f"The dataset {path} does not exist; create_datasets, download_mnist and "
             "create_demo_dataset write one."
         ) from error
+    except IsADirectoryError as error:
+        raise CommandError(
+            f"The dataset {path} is a folder; create_datasets makes datasets of a folder of "
+            "pictures, as files NAME.pkl.zip."
+        ) from error
     except OSError as error:
         raise CommandError(
             f"The dataset {path} can't be read: {error.strerror or error}."

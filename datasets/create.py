@@ -41,8 +41,8 @@ class Created:
         Of the pictures in colour, in pixels.
     unreadable : dict of str to str
         The reason, by path below the folder, of every picture that was left out.
-    num_others : int
-        How many files without a picture's suffix were left out.
+    others : list of str
+        What else lies in the folder and was left out, see `datasets.scan.Listing`.
     older : list of Path
         Datasets of the same names, or their lists, that an earlier run has left in the folder.
     """
@@ -52,7 +52,7 @@ class Created:
     labels: list[str]
     picture_shape: tuple[int, int, int]
     unreadable: dict[str, str]
-    num_others: int
+    others: list[str]
     older: list[Path]
 
 
@@ -111,7 +111,7 @@ def create_datasets(
         for file in sorted(out_dir.glob(f"{part}[.-]*"))
         if file not in files
     ]
-    return Created(files, counts, sorted(rows), shape, reasons, listing.num_others, older)
+    return Created(files, counts, sorted(rows), shape, reasons, listing.others, older)
 
 
 @dataclass(frozen=True)

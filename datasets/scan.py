@@ -21,12 +21,13 @@ class Listing:
     ----------
     pictures : dict of label to list of str
         The files' names, sorted, below the label's folder.
-    num_others : int
-        How many visible files in the labels' folders have no picture's suffix.
+    others : list of str
+        What else is there and visible, below the folder: files without a picture's suffix, folders
+        in labels' folders, files beside the labels' folders, and folders without any picture.
     """
 
     pictures: dict[str, list[str]]
-    num_others: int
+    others: list[str]
 
 
 def find_pictures(image_dir: Path, without: Path) -> Listing:
@@ -47,23 +48,29 @@ def find_pictures(image_dir: Path, without: Path) -> Listing:
     if not image_dir.is_dir():
         raise CommandError(f"The folder {image_dir} does not exist; {LAYOUT_ADVICE}.")
     try:
-        folders = [
+        visible_entries = [
             entry
             for entry in image_dir.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".")
-            if entry.resolve() != without.resolve()
+            if not entry.name.startswith(".") and entry.resolve() != without.resolve()
         ]
+        folders = [entry for entry in visible_entries if entry.is_dir()]
+        beside = [entry for entry in visible_entries if not entry.is_dir()]
         files = {folder.name: list(folder.iterdir()) for folder in sorted(folders)}
     except OSError as error:
         raise CommandError(f"{error.filename} can't be read: {error.strerror}.") from error
-    _check_labels(image_dir, files)
-    pictures, num_others, known = {}, 0, suffixes()
+    known = suffixes()
+    pictures: dict[str, list[str]] = {}
+    others = [entry.name for entry in beside]
     for label, entries in files.items():
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-        names = [entry.name for entry in visible if entry.suffix.lower() in known]
-        pictures[label] = sorted(names)
-        num_others += len(visible) - len(names)
-    return Listing(pictures, num_others)
+        visible = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        names = [name for name in visible if Path(name).suffix.lower() in known]
+        if names:
+            pictures[label] = names
+        else:
+            others.append(f"{label}/")
+        others += [f"{label}/{name}" for name in visible if name not in names]
+    _check_labels(image_dir, pictures)
+    return Listing(pictures, sorted(others))
 
 
 def check_counts(

@@ -23,7 +23,10 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
     Raises CommandError for a user's mistake, Diverged and KeyboardInterrupt after what the run has
     reached is written.
     """
-    trainer = prepare(checked(experiment))
+    experiment = checked(experiment)
+    if experiment.out_dir and not experiment.start_from_snapshot:
+        refuse_results(experiment.out_dir)
+    trainer = prepare(experiment)
     folder = RunFolder(folder_of(trainer.experiment))
     _introduce(trainer, folder.path)
     if experiment.test_only:
@@ -56,7 +59,9 @@ def _introduce(trainer: Trainer, folder: Path) -> None:
 
 
 def _train(trainer: Trainer, folder: RunFolder) -> None:
-    every = trainer.experiment.snapshot_every
+    every, last = trainer.experiment.snapshot_every, trainer.experiment.num_epochs
+    if trainer.epoch and trainer.epoch >= last:
+        print(f"epoch {trainer.epoch} is done already; give --num-epochs above {trainer.epoch}")
     for record in trainer.epochs():
         folder.append(record)
         print(_epoch_line(trainer, record), flush=True)
@@ -93,6 +98,8 @@ def _conclude(trainer: Trainer, folder: RunFolder, stopped: str) -> dict[str, An
         }
     if trainer.experiment.snapshot_final_model and (snapshot := trainer.save(folder.path)):
         print(f"\nsnapshot        {snapshot}")
+    elif not trainer.epoch:
+        print("\nno whole epoch yet, so there is no snapshot")
     _write(trainer, folder, results)
     return results
 
@@ -114,7 +121,8 @@ def _tell_end(results: dict[str, Any], folder: Path) -> None:
     print(f"run             {folder}")
     print(f"learning curve  {folder / 'learning-curve.png'}")
     print(f"report          {folder / 'report.html'}")
-    print(f"\n{results['stopped']} after {results['epochs']} epochs, {results['seconds']:.1f} s")
+    epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
+    print(f"\n{results['stopped']} after {epochs}, {results['seconds']:.1f} s of training")
     if "best_epoch" in results:
         print(
             f"best validation accuracy {results['validation_accuracy']:.2%} "

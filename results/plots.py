@@ -35,7 +35,9 @@ def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> No
     _mark_best(accuracies, records)
     accuracies.set_title("Validation accuracy")
     accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
+    accuracies.set_ylim(top=min(accuracies.get_ylim()[1], 1.005))
     for axes in (losses, accuracies):
+        axes.set_xlim(0.5, max([*epochs, 1]) + 0.5)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
@@ -48,7 +50,7 @@ def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> No
 def _mark_best(axes: Axes, records: Sequence[EpochRecord]) -> None:
     if not records:
         return
-    best = max(records, key=lambda record: record.validation_accuracy)
+    best = max(records, key=lambda record: record.rank)
     label = f"best: {best.validation_accuracy:.2%} in epoch {best.epoch}"
     axes.plot([best.epoch], [best.validation_accuracy], "o", color=BEST, markersize=8, label=label)
     axes.legend(frameon=False, loc="lower right")

@@ -39,13 +39,8 @@ class RunFolder:
         self._metrics = path / "metrics.csv"
 
     def begin(self, experiment: Experiment, last_epoch: int) -> None:
-        """Writes the options; keeps the metrics up to `last_epoch`, where a resumed run goes on.
-
-        Raises CommandError where the folder holds another run already.
-        """
+        """Writes the options; keeps the metrics up to `last_epoch`, where a resumed run goes on."""
         records = self.records()
-        if experiment.start_from_snapshot is None:
-            refuse_results(self.path)
         self._write_options(experiment, last_epoch)
         lines = [",".join(COLUMNS)]
         lines += [_line(record) for record in records if record.epoch <= last_epoch]
@@ -98,7 +93,7 @@ class RunFolder:
                 file = self.path / f"experiment-from-epoch-{last_epoch}.yaml"
                 header = "# Repeats the run from this epoch on; give another --out-dir:"
         text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
-        command = f" python manage.py run_experiment --config {file.name}\n"
+        command = f" python manage.py run_experiment --config {file}\n"
         write_whole(file, header + command + text)
 
 

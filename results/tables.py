@@ -30,11 +30,12 @@ def layer_rows(output_layer: Layer, batch_size: int, precision: str) -> list[Lay
     size = BYTES[precision]
     weight = max(size, BYTES["float32"])
     rows = []
-    for layer in get_all_layers(output_layer):
+    for index, layer in enumerate(get_all_layers(output_layer)):
         shape = tuple(size or 0 for size in layer.output_shape[1:])
         parameters = sum(math.prod(param.shape) for param in layer.get_params())
         memory = batch_size * math.prod(shape) * size + parameters * weight
-        rows.append(LayerRow(layer.name or "", type(layer).__name__, shape, parameters, memory))
+        kind = type(layer).__name__
+        rows.append(LayerRow(layer.name or f"{kind}{index}", kind, shape, parameters, memory))
     return rows
 
 

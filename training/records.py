@@ -16,3 +16,8 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     images_per_second: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Orders epochs by what they are worth: accuracy, and of equal ones the lower loss."""
+        return self.validation_accuracy, -self.validation_loss

@@ -106,6 +106,10 @@ def read_header(path: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", file.read(8))
             entries = json.loads(file.read(length)) if length <= LONGEST_HEADER else {}
         header = json.loads(entries["__metadata__"][KEY])
+    except IsADirectoryError as error:
+        files = sorted(file.name for file in path.glob("*.safetensors"))
+        advice = f"give a file in it: {', '.join(files)}" if files else "it holds no snapshots"
+        raise CommandError(f"The snapshot {path} is a folder; {advice}.") from error
     except OSError as error:
         raise CommandError(
             f"The snapshot {path} can't be read: {error.strerror}; check its path."

@@ -47,7 +47,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Best:
-    """The epoch with the best validation accuracy so far, and its weights (on the CPU)."""
+    """The best epoch so far (`EpochRecord.rank`), and its weights (on the CPU)."""
 
     epoch: int
     loss: float
@@ -232,9 +232,9 @@ class Trainer:
 
     def _conclude(self, record: EpochRecord) -> bool:
         """Notes the best, lets the policy decide, captures the state; returns whether to stop."""
-        accuracy = record.validation_accuracy
-        gained = self.best is None or accuracy > self.best.accuracy
-        if gained:
+        accuracy, best = record.validation_accuracy, self.best
+        gained = best is None or accuracy > best.accuracy
+        if best is None or record.rank > (best.accuracy, -best.loss):
             weights = _copy(self.network.state_dict())
             self.best = Best(record.epoch, record.validation_loss, accuracy, weights)
         decision = self.policy.after_epoch(record, gained)

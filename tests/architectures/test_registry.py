@@ -118,6 +118,8 @@ def test_keywords_reach_their_layer(params):
         ("ConvNet", "lc0_num_filters=0", "it accepts a whole number of at least 1"),
         ("ConvNet", "lc0_mp=1", "it accepts True or False"),
         ("ConvNet", "lc0_nonlinearity=rectified", "Did you mean 'rectify'"),
+        ("ConvNet", "lc0_nonlinearity=relu", "Did you mean 'rectify'"),
+        ("ConvNet", "lc0_mp=true", "Did you mean 'True'"),
         ("ConvNet", "lc0_W=HeUnifrom", "Did you mean 'HeUniform'"),
         ("ConvNet", "ld0_dropout=1.5", "a number from 0"),
         ("ConvNet", "lc1_num_filters=3", r"no layer lc1 .* its lc layers are: lc0 "),
@@ -219,6 +221,18 @@ def test_an_architecture_of_ones_own(own):
 def test_mistakes_in_ones_own_architecture(own, function, params, sentence):
     with pytest.raises(CommandError, match=sentence):
         build(f"{own}:{function}", (6,), 3, params)
+
+
+@pytest.mark.parametrize("code", ["import nothing_of_this_name", "def tiny(:", "1 / 0"])
+def test_a_file_that_fails_gives_a_sentence(tmp_path, code):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(CommandError, match=r"mine\.py fails with \w+Error: .*--traceback"):
+        build(f"{tmp_path / 'mine.py'}:tiny", (6,), 3, {})
+
+
+def test_a_file_without_its_function():
+    with pytest.raises(CommandError, match=r"mine\.py lacks its function; give mine\.py:FUNCTION"):
+        build("mine.py", (6,), 3, {})
 
 
 def test_a_missing_file_of_ones_own(tmp_path):

@@ -32,6 +32,10 @@ def metrics(folder: Path) -> list[dict[str, str]]:
     ]
 
 
+def rank(line: dict[str, str]) -> tuple[float, float]:
+    return float(line["validation_accuracy"]), -float(line["validation_loss"])
+
+
 def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
 
@@ -59,7 +63,7 @@ def test_from_a_recipe_to_the_testing_accuracy(digits, tmp_path, capsys):
     assert shown.count("\nepoch ") == 30
     assert "Conv2DLayer" in shown
     assert [line["epoch"] for line in metrics(folder)] == [str(i) for i in range(1, 31)]
-    best = max(metrics(folder), key=lambda line: float(line["validation_accuracy"]))
+    best = max(metrics(folder), key=rank)
     assert results["best_epoch"] == int(best["epoch"])
     assert results["validation_accuracy"] == float(best["validation_accuracy"])
     for name in ("learning-curve.png", "report.html", "model.snapshot-30.safetensors"):
@@ -99,13 +103,14 @@ def test_after_kill_9_the_remaining_epochs_give_the_same_numbers(digits, tmp_pat
     snapshots = sorted(
         (tmp_path / "killed").glob("*.safetensors"), key=lambda path: int(path.stem.split("-")[-1])
     )
-    assert len(snapshots) < 40, "killed too late to show anything"
+    assert len(snapshots) < len(metrics(tmp_path / "whole")), "killed too late to show anything"
     resumed = finish("--start-from-snapshot", str(snapshots[1]))
     assert resumed.returncode == 0, resumed.stderr
     assert "killed/model.snapshot-2.safetensors, epoch 2\n" in resumed.stdout
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+    last = len(metrics(tmp_path / "whole"))
     first, second = (
-        load_snapshot(tmp_path / name / "model.snapshot-40.safetensors").group("network")
+        load_snapshot(tmp_path / name / f"model.snapshot-{last}.safetensors").group("network")
         for name in ("whole", "killed")
     )
     assert all((first[name] == second[name]).all() for name in first)

@@ -30,6 +30,11 @@ def test_a_part_that_is_no_pair_is_named(text):
         parse_params(text)
 
 
+def test_commas_between_parameters_are_told():
+    with pytest.raises(CommandError, match="parameters are divided by colons"):
+        parse_params("lc0_num_filters=16,lc0_mp=True")
+
+
 def test_a_name_given_twice_is_refused():
     with pytest.raises(CommandError, match="'a' is given twice"):
         parse_params("a=1:a=2")

@@ -222,7 +222,7 @@ def test_members_in_ways_that_are_not_read(write, flags, sentence):
 def test_missing_folder_and_unreadable_files(tmp_path):
     with pytest.raises(CommandError, match=r"no\.pkl\.zip does not exist; create_datasets"):
         open_dataset(tmp_path / "no.pkl.zip")
-    with pytest.raises(CommandError, match="can't be read: Is a directory"):
+    with pytest.raises(CommandError, match="is a folder; create_datasets makes"):
         open_dataset(tmp_path)
     for content in (b"", b"text"):
         (tmp_path / "text").write_bytes(content)

@@ -111,10 +111,12 @@ def test_what_is_no_picture_is_left_out_before_the_split(make_pictures, out_dir)
     (image_dir / "a" / "notes.txt").write_text("text")
     (image_dir / "a" / ".hidden.jpg").write_text("text")
     (image_dir / ".git").mkdir()
+    (image_dir / "empty").mkdir()
+    (image_dir / "a" / "deeper").mkdir()
     (image_dir / "README.md").write_text("text")
     created = create_datasets(image_dir, out_dir)
     assert created.counts["full"] == {"training": 17, "validation": 2, "testing": 3}
-    assert created.num_others == 1
+    assert created.others == ["README.md", "a/deeper", "a/notes.txt", "empty/"]
     assert created.unreadable == {
         "a/line\nbreak.png": "its name has a line break",
         "a/text.jpg": "it is no picture of a known format",
@@ -185,7 +187,7 @@ BAD = [
     ({}, "has no labels' folders; put every label's pictures in a folder"),
     ({"a": 20}, "has a single label's folder, 'a', and a network needs at least two"),
     ({"a": 20, "b": 9}, "needs at least 10 pictures .* in .*pictures the label 'b' has 9; add"),
-    ({"a": 20, "b": 0}, "the label 'b' has 0; add"),
+    ({"a": 20, "b": 0}, "has a single label's folder, 'a'"),
     ({"a": 10, "b\nc": 10}, "can't be a label: its name has a line break"),
 ]
 

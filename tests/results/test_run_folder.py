@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import CommandError
 from common.options import read_recipe
-from results.run_folder import RunFolder, folder_of, new_folder
+from results.run_folder import RunFolder, folder_of, new_folder, refuse_results
 from training.experiment import Experiment
 from training.records import EpochRecord
 from training.setup import prepare, resume
@@ -91,12 +91,12 @@ def test_a_leg_with_other_options_has_a_recipe_of_its_own(tmp_path, experiment, 
     assert options["learning_rate"] == 0.5
 
 
-def test_a_new_run_does_not_replace_an_old_one(tmp_path, experiment):
+def test_a_folder_with_results_is_refused(tmp_path, experiment):
+    refuse_results(tmp_path)
     folder = RunFolder(tmp_path / "run")
     folder.begin(experiment, 0)
-    folder.append(record(1))
     with pytest.raises(CommandError, match="holds a run already"):
-        folder.begin(experiment, 0)
+        refuse_results(tmp_path / "run")
 
 
 def test_results(tmp_path):

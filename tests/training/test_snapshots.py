@@ -154,7 +154,7 @@ def test_a_broken_snapshot_gives_a_sentence(trained, tmp_path):
 def test_what_is_no_snapshot_gives_a_sentence(tmp_path):
     with pytest.raises(CommandError, match=r"can't be read: No such file"):
         read_header(tmp_path / "none")
-    with pytest.raises(CommandError, match=r"can't be read: Is a directory"):
+    with pytest.raises(CommandError, match=r"is a folder; it holds no snapshots"):
         read_header(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "others.safetensors")
     with pytest.raises(CommandError, match="is no snapshot of this program"):
