@@ -24,7 +24,7 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
     reached is written.
     """
     experiment = checked(experiment)
-    if experiment.out_dir and not experiment.start_from_snapshot:
+    if experiment.out_dir and not _goes_on_in(experiment.out_dir, experiment.start_from_snapshot):
         refuse_results(experiment.out_dir)
     trainer = prepare(experiment)
     folder = RunFolder(folder_of(trainer.experiment))
@@ -44,6 +44,10 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
         _write(trainer, folder, results)
     _tell_end(results, folder.path)
     return results | {"run": str(folder.path)}
+
+
+def _goes_on_in(folder: Path, snapshot: Path | None) -> bool:
+    return snapshot is not None and folder.resolve() in snapshot.resolve().parents
 
 
 def _introduce(trainer: Trainer, folder: Path) -> None:
@@ -133,11 +137,7 @@ def _tell_end(results: dict[str, Any], folder: Path) -> None:
 
 
 def _test_only(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
-    """Tests a snapshot; the figures join its run's, or go into another, empty folder."""
-    snapshot = trainer.experiment.start_from_snapshot
-    assert snapshot is not None
-    if folder.path.resolve() not in snapshot.resolve().parents:
-        refuse_results(folder.path)
+    """Tests a snapshot; the figures join its run's, or go into a folder without results."""
     results = folder.read_results() | _testing(trainer)
     _write(trainer, folder, results)
     print(_testing_line(results))

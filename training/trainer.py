@@ -241,6 +241,8 @@ class Trainer:
         if decision.restore_best and self.best:
             self.network.load_state_dict(self.best.weights)
             self.optimizer = self._make_optimizer(decision.rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = decision.rate
         self._last = self._capture(record.epoch)
         return decision.stop
 

@@ -197,12 +197,17 @@ def test_a_recipe_may_name_the_snapshot(digits, tmp_path, capsys):
     assert main(["run_experiment", "--config", "run/experiment.yaml", *none]) == 0
 
 
-def test_testing_another_runs_snapshot_does_not_join_its_figures(digits, tmp_path):
+def test_a_snapshot_of_another_run_does_not_touch_a_runs_files(digits, tmp_path):
     for name in ("one", "two"):
         run(Options(digits, "SingleLayerMlp", num_epochs=1, out_dir=tmp_path / name))
     snapshot = tmp_path / "one" / "model.snapshot-1.safetensors"
     arguments = ["run_experiment", "--test-only", "--start-from-snapshot", str(snapshot)]
     assert main([*arguments, "--out-dir", "two"]) == 1
+    before = (tmp_path / "two" / "metrics.csv").read_text()
+    going_on = ["--no-test-only", "--num-epochs", "3", "--out-dir"]
+    assert main([*arguments, *going_on, "two"]) == 1
+    assert (tmp_path / "two" / "metrics.csv").read_text() == before
+    assert main([*arguments, *going_on, "one"]) == 0
     assert "testing_accuracy" not in (tmp_path / "two" / "results.json").read_text()
     assert main([*arguments, "--out-dir", "three"]) == 0
     assert (tmp_path / "three" / "report.html").exists()

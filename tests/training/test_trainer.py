@@ -13,6 +13,7 @@ from common.errors import CommandError
 from datasets.container import open_dataset
 from training.chunks import ChunkStream
 from training.experiment import Experiment, UpdateRule
+from training.policies import ConstantRate, Decision
 from training.setup import prepare
 from training.trainer import Diverged, _log_probabilities
 
@@ -182,6 +183,13 @@ def test_the_adaptive_rate_restores_the_best_weights_and_converges(experiment):
     assert trainer.best.loss == min(record.validation_loss for record in run)
     best = torch.cat([value.flatten() for value in trainer.best.weights.values()])
     assert torch.equal(weights(trainer), best)
+
+
+def test_a_policy_may_change_the_rate_alone(experiment, monkeypatch):
+    monkeypatch.setattr(ConstantRate, "after_epoch", lambda self, record, gained: Decision(1e-3))
+    run, trainer = records(experiment)
+    assert [record.learning_rate for record in run] == [0.1, 1e-3]
+    assert trainer.optimizer.state
 
 
 def test_testing_uses_the_best_weights_and_leaves_the_network_as_it_was(experiment):
