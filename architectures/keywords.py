@@ -46,6 +46,10 @@ def _is_int(value: Any, low: int) -> bool:
     return type(value) is int and value >= low
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _is_size(value: Any, low: int) -> bool:
     pair = value if isinstance(value, tuple) else (value, value)
     return len(pair) == 2 and all(_is_int(size, low) for size in pair)
@@ -58,7 +62,7 @@ def _nonlinearity(value: Any) -> Any:
 
 
 def _initializer(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if _is_number(value):
         return init.Constant(float(value))
     if value not in INITIALIZERS:
         raise ValueError
@@ -66,15 +70,17 @@ def _initializer(value: Any) -> Any:
     return getattr(init, value)(**gain)
 
 
+def optional(none: str, rule: Rule) -> Rule:
+    """Returns the rule with None accepted as well; `none` says so before what it accepts."""
+    return Rule(none + rule.accepts, lambda value: None if value is None else rule.convert(value))
+
+
 COUNT = Rule("a whole number of at least 1", _checked(lambda value: _is_int(value, 1)))
 SIZE = Rule(
     "a whole number of at least 1, or a pair (height, width) of them",
     _checked(lambda value: _is_size(value, 1)),
 )
-STRIDE = Rule(
-    f"None (the pool size), or {SIZE.accepts}",
-    _checked(lambda value: value is None or _is_size(value, 1)),
-)
+STRIDE = optional("None (the pool size), or ", SIZE)
 PADDING = Rule(
     "'same', 'valid', 'full', a whole number of at least 0, or a pair of them",
     _checked(lambda value: value in ("same", "valid", "full") or _is_size(value, 0)),
@@ -85,17 +91,10 @@ POOL_PADDING = Rule(
 SWITCH = Rule("True or False", _checked(lambda value: isinstance(value, bool)))
 NONLINEARITY = Rule(f"None or one of {', '.join(NONLINEARITIES)}", _nonlinearity)
 WEIGHTS = Rule(f"a number, or one of {', '.join(INITIALIZERS)}", _initializer)
-BIASES = Rule(
-    f"None (no biases), {WEIGHTS.accepts}",
-    lambda value: None if value is None else _initializer(value),
-)
+BIASES = optional("None (no biases), ", WEIGHTS)
 PROBABILITY = Rule(
     "a number from 0 (no dropout) to below 1",
-    _checked(
-        lambda value: (
-            isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
-        )
-    ),
+    _checked(lambda value: _is_number(value) and 0 <= value < 1),
 )
 
 CONV: Mapping[str, Rule] = {
@@ -125,10 +124,7 @@ DENSE: Mapping[str, Rule] = {
 BY_TYPE: Mapping[type, Rule] = {
     int: Rule("a whole number of at least 0", _checked(lambda value: _is_int(value, 0))),
     bool: SWITCH,
-    float: Rule(
-        "a number",
-        _checked(lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
-    ),
+    float: Rule("a number", _checked(_is_number)),
     str: Rule("a word", _checked(lambda value: isinstance(value, str))),
 }
 

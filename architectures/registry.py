@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any
 
 from architectures.convnet import alex_net, conv_net, lasagne_mnist_conv_example
-from architectures.keywords import BY_TYPE, Rule, convert_all
+from architectures.keywords import BY_TYPE, Rule, convert_all, optional
 from architectures.mlp import lasagne_mnist_example, single_layer_mlp
 from architectures.vgg import vgg_net
 from common.errors import CommandError, near_name, unknown_name
@@ -153,11 +153,7 @@ def _checked(name: str, architecture: Architecture, params: Mapping[str, Any]) -
 def _rule(hint: Any) -> Rule:
     kinds = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
     rule = next((BY_TYPE[kind] for kind in kinds if kind in BY_TYPE), ANYTHING)
-    if NoneType not in kinds:
-        return rule
-    return Rule(
-        f"None or {rule.accepts}", lambda value: None if value is None else rule.convert(value)
-    )
+    return optional("None or ", rule) if NoneType in kinds else rule
 
 
 ANYTHING = Rule("anything", lambda value: value)

@@ -62,14 +62,13 @@ def _script() -> str:
 
     choices, flags = [], []
     for name in names():
-        kinds = typing.get_type_hints(load(name).Options)
+        options = load(name).Options
+        kinds, positionals = typing.get_type_hints(options), _positionals(options)
         words = list(EVERYWHERE)
-        for field in dataclasses.fields(load(name).Options):
-            kind = kinds[field.name]
-            if field.default is dataclasses.MISSING and field.name in _positionals(
-                load(name).Options
-            ):
+        for field in dataclasses.fields(options):
+            if field.name in positionals:
                 continue
+            kind = kinds[field.name]
             option = "--" + field.name.replace("_", "-")
             words.append(option)
             if kind is bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from dataclasses import dataclass
@@ -43,11 +42,10 @@ class Options:
 def run(options: Options) -> dict[str, Any]:
     """Prints the accuracy; returns what results.json holds, and its folder as `run`."""
     from common.errors import CommandError
-    from common.files import make_folder, write_whole
     from common.options import checked, to_plain
     from common.params import parse_names
     from datasets.container import open_dataset
-    from results.run_folder import new_folder, refuse_results
+    from results.run_folder import RunFolder, new_folder, refuse_results
 
     options = checked(options)
     if min(options.rf_n_estimators, options.rf_num_iter) < 1:
@@ -64,15 +62,16 @@ def run(options: Options) -> dict[str, Any]:
             f"The {options.test_subset} subset of {dataset.path} is empty; give another "
             "--test-subset."
         )
-    folder = make_folder(options.out_dir or new_folder(options.baseline_name))
-    refuse_results(folder)
+    if options.out_dir:
+        refuse_results(options.out_dir)
+    folder = RunFolder(options.out_dir or new_folder(options.baseline_name))
     start = time.monotonic()
     accuracies = _accuracies(options, dataset)
     mean, deviation = statistics.fmean(accuracies), statistics.pstdev(accuracies)
     seconds = time.monotonic() - start
     spread = f" ± {deviation:.2%}" if len(accuracies) > 1 else ""
     print(f"{options.baseline_name}: {options.test_subset} accuracy {mean:.2%}{spread}")
-    print(f"{seconds:.1f} s; results in {folder / 'results.json'}")
+    print(f"{seconds:.1f} s; results in {folder.path / 'results.json'}")
     results = {
         "options": to_plain(options),
         "accuracies": accuracies,
@@ -80,8 +79,8 @@ def run(options: Options) -> dict[str, Any]:
         "standard_deviation": deviation,
         "seconds": seconds,
     }
-    write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
-    return results | {"run": str(folder)}
+    folder.write_results(results)
+    return results | {"run": str(folder.path)}
 
 
 def _accuracies(options: Options, dataset: Dataset) -> list[float]:

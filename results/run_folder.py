@@ -19,7 +19,7 @@ from common.files import cannot_write, make_folder, write_whole
 from common.options import to_plain
 from training.experiment import Experiment
 from training.records import EpochRecord
-from training.snapshots import recorded_options
+from training.snapshots import resume
 
 RUNS = Path("runs")
 DEEPEST_PREFIX = 3  # folders that a --snapshot-prefix may go down and still be found
@@ -85,8 +85,8 @@ class RunFolder:
         file, header = self.path / "experiment.yaml", "# Repeats this run:"
         options = to_plain(experiment) | {"out_dir": None}
         if experiment.start_from_snapshot and file.is_file():
-            recorded = recorded_options(experiment.start_from_snapshot)
-            if _without_length(experiment) == _without_length(Experiment(**recorded)):
+            before_it = resume(experiment.start_from_snapshot)
+            if _without_length(experiment) == _without_length(before_it):
                 before = yaml.safe_load(file.read_text(encoding="utf-8"))
                 options = (before or options) | {"num_epochs": experiment.num_epochs}
             else:
@@ -126,10 +126,10 @@ def folder_of(experiment: Experiment) -> Path:
 
 def new_folder(name: str) -> Path:
     """Makes a folder in runs/ that did not exist before: <time>-<name>."""
-    first = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     make_folder(RUNS)
-    for count in itertools.count(2):
-        folder = first if count == 2 else first.with_name(f"{first.name}-{count - 1}")
+    for suffix in itertools.chain([""], (f"-{count}" for count in itertools.count(2))):
+        folder = RUNS / f"{stem}{suffix}"
         with suppress(FileExistsError):
             folder.mkdir()
             return folder

@@ -78,9 +78,7 @@ class Preparation:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one input of the network."""
-        if self.crops is None:
-            return self.shape
-        return (self.shape[0], self.crops.height, self.crops.width)
+        return cropped_shape(self.shape, self.crops)
 
     def for_training(self, instances: Tensor, generator: torch.Generator) -> Tensor:
         """Prepares a batch with random crops drawn from `generator` (of the batch's device)."""
@@ -98,8 +96,7 @@ class Preparation:
         """Prepares a batch with the same crops of every instance: the centre, then an even grid."""
         if self._grid is None:
             return self._whole(instances)
-        places = self._grid.expand(len(instances), -1, -1)
-        return self._cropped(instances, places[..., 0], places[..., 1])
+        return self._cropped(instances, self._grid[None, :, 0], self._grid[None, :, 1])
 
     def _arranged(self, instances: Tensor) -> Tensor:
         """Returns (n, *shape), or (n, height, width, channels) where they are stored so."""
@@ -114,6 +111,7 @@ class Preparation:
         return ready.permute(0, 3, 1, 2) if self._channels_last else ready
 
     def _cropped(self, instances: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+        """Crops at (n, crops) places, or at the same (1, crops) places of every instance."""
         assert self.crops is not None
         instances = self._arranged(instances)
         channels, height, width = self.shape
@@ -123,7 +121,7 @@ class Preparation:
         pictures = crop_windows(instances, instance, ys, xs, *size)
         mean = None
         if self._mean is not None:
-            mean = crop_windows(self._mean, torch.zeros_like(instance), ys, xs, *size)
+            mean = crop_windows(self._mean, torch.zeros_like(instance[:1]), ys, xs, *size)
         ready = self._normalised(pictures, mean)
         if self.crops.mirror:
             ready = torch.stack([ready, ready.flip(-2)], dim=2)
@@ -135,6 +133,11 @@ class Preparation:
         if self.scale != 1:
             ready.mul_(self.scale)
         return ready if mean is None else ready.sub_(mean)
+
+
+def cropped_shape(shape: tuple[int, ...], crops: Crops | None) -> tuple[int, ...]:
+    """Returns the shape of a network's input: that of an instance, or of a crop of it."""
+    return shape if crops is None else (shape[0], crops.height, crops.width)
 
 
 def crop_windows(
@@ -158,7 +161,7 @@ def crop_windows(
     ----------
     pictures : contiguous, any number of pictures.
     instance : (n, 1) int64, the picture of each window.
-    ys, xs : (n, windows) int64, each window's upper left corner.
+    ys, xs : (n, windows) int64, each window's upper left corner; (1, windows) for all pictures.
 
     Returns
     -------
@@ -171,7 +174,7 @@ def crop_windows(
     line = (instance[..., None, None] * planes + plane) * height + ys[..., None, None] + row
     first = line * width + xs[..., None, None]
     gathered = rows.index_select(0, first.view(-1))
-    return gathered.view(*ys.shape, planes, crop_height, crop_width, run)
+    return gathered.view(*first.shape[:2], planes, crop_height, crop_width, run)
 
 
 def crop_grid(full: tuple[int, ...], part: tuple[int, ...], count: int) -> list[tuple[int, int]]:

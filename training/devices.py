@@ -62,8 +62,8 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
         raise CommandError(f"There is no device '{name}'; give auto, cpu, cuda, cuda:0, cuda:1, ….")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise CommandError(

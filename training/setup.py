@@ -7,8 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,26 +19,18 @@ from common.params import parse_names, parse_params
 from datasets.container import open_dataset
 from datasets.dataset import Dataset
 from lasagne.layers import Layer
-from training.batches import Preparation, choose_crops, network_shape, training_mean
+from training.batches import (
+    Preparation,
+    choose_crops,
+    cropped_shape,
+    network_shape,
+    training_mean,
+)
 from training.devices import choose_compute
 from training.experiment import Experiment
 from training.policies import AdaptiveRate, ConstantRate
-from training.snapshots import (
-    Snapshot,
-    check_fits,
-    check_weights,
-    load_snapshot,
-    recorded_options,
-)
+from training.snapshots import Snapshot, check_fits, check_weights, load_snapshot
 from training.trainer import Trainer
-
-
-def resume(snapshot: Path, **options: Any) -> Experiment:
-    """Returns the experiment that goes on from a snapshot; `options` replace the recorded ones.
-
-    Raises CommandError where the file is no snapshot.
-    """
-    return Experiment(**(recorded_options(snapshot) | options))
 
 
 def prepare(experiment: Experiment) -> Trainer:
@@ -58,7 +49,7 @@ def prepare(experiment: Experiment) -> Trainer:
     )
     num_training = 0 if experiment.test_only else len(dataset.subset("training"))
     _check_sizes(experiment, crops.per_instance if crops else 1, num_training)
-    input_shape = (shape[0], crops.height, crops.width) if crops else shape
+    input_shape = cropped_shape(shape, crops)
     output_layer = _output_layer(experiment, input_shape, dataset)
     snapshot = _snapshot(experiment, dataset, input_shape)
     mean = _mean(experiment, dataset, snapshot)

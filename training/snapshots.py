@@ -142,6 +142,14 @@ def recorded_options(path: Path) -> dict[str, Any]:
     return recorded | transient
 
 
+def resume(snapshot: Path, **options: Any) -> Experiment:
+    """Returns the experiment that goes on from a snapshot; `options` replace the recorded ones.
+
+    Raises CommandError where the file is no snapshot.
+    """
+    return Experiment(**(recorded_options(snapshot) | options))
+
+
 def check_fits(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Checks that a snapshot belongs to the network that is wanted.
 

@@ -8,7 +8,8 @@ from common.options import read_recipe
 from results.run_folder import RunFolder, folder_of, new_folder, refuse_results
 from training.experiment import Experiment
 from training.records import EpochRecord
-from training.setup import prepare, resume
+from training.setup import prepare
+from training.snapshots import resume
 
 
 def record(epoch: int) -> EpochRecord:

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from common.errors import CommandError
 from training.experiment import Experiment
-from training.setup import prepare, resume
-from training.snapshots import load_snapshot, read_header, save_snapshot
+from training.setup import prepare
+from training.snapshots import load_snapshot, read_header, resume, save_snapshot
 from training.trainer import Trainer
 
 
