@@ -28,6 +28,8 @@ __all__ = [
     "HeUniform",
     "Initializer",
     "Normal",
+    "Orthogonal",
+    "Sparse",
     "Uniform",
 ]
 
@@ -219,6 +221,72 @@ class Constant(Initializer):
         return np.full(tuple(shape), self.val, dtype=np.float32)
 
 
+class Sparse(Initializer):
+    """Draw a fixed share of each column's weights from the normal distribution; the rest is 0.
+
+    Parameters
+    ----------
+    sparsity : float, default 0.1
+        The share of each column that is not zero, in [0, 1], rounded down to whole weights.
+    std : float, default 0.01
+        Standard deviation.
+
+    Raises
+    ------
+    ValueError
+        If `sparsity` is not in [0, 1].
+
+    References
+    ----------
+    James Martens (2010): Deep learning via Hessian-free optimization. ICML.
+    """
+
+    def __init__(self, sparsity: float = 0.1, std: float = 0.01) -> None:
+        if not 0 <= sparsity <= 1:
+            raise ValueError(f"sparsity must be in [0, 1], got {sparsity!r}")
+        self.sparsity = sparsity
+        self.std = std
+
+    def sample(self, shape: Sequence[int]) -> NDArray[np.float32]:
+        """Return a float32 matrix of the given shape, RuntimeError if that has not two axes."""
+        if len(shape) != 2:
+            raise RuntimeError(f"the shape must have 2 axes, got {tuple(shape)}")
+        rng = get_rng()
+        count = int(self.sparsity * shape[0])
+        rows = rng.uniform(size=tuple(shape)).argsort(axis=0)[:count]
+        weights = np.zeros(tuple(shape), dtype=np.float32)
+        np.put_along_axis(weights, rows, floatX(rng.normal(0, self.std, rows.shape)), axis=0)
+        return weights
+
+
+class Orthogonal(Initializer):
+    """Draw a matrix whose rows, or columns if they are fewer, are orthogonal and of equal length.
+
+    A shape with more than two axes is taken as a matrix of ``shape[0]`` rows.
+
+    Parameters
+    ----------
+    gain : float or 'relu', default 1
+        The length of a row or column; 'relu' is sqrt(2).
+
+    References
+    ----------
+    Andrew M. Saxe, James L. McClelland and Surya Ganguli (2013): Exact solutions to the nonlinear
+    dynamics of learning in deep linear neural networks. https://arxiv.org/abs/1312.6120
+    """
+
+    def __init__(self, gain: Gain = 1.0) -> None:
+        self.gain = _as_factor(gain)
+
+    def sample(self, shape: Sequence[int]) -> NDArray[np.float32]:
+        """Return a float32 array of the given shape, which has at least two axes."""
+        _check_axes(shape, c01b=False)
+        flat = (shape[0], math.prod(shape[1:]))
+        left, _, right = np.linalg.svd(get_rng().normal(0.0, 1.0, flat), full_matrices=False)
+        matrix = left if left.shape == flat else right
+        return floatX(self.gain * matrix.reshape(shape))
+
+
 def _as_factor(gain: Gain) -> float:
     """Return `gain` as a number."""
     if gain == "relu":
@@ -229,8 +297,8 @@ def _as_factor(gain: Gain) -> float:
 
 
 def _check_axes(shape: Sequence[int], c01b: bool) -> None:
-    """Raise ValueError if fans cannot be told from `shape`."""
+    """Raise RuntimeError if fans cannot be told from `shape`."""
     if c01b and len(shape) != 4:
-        raise ValueError(f"with c01b=True the shape must have 4 axes, got {tuple(shape)}")
+        raise RuntimeError(f"with c01b=True the shape must have 4 axes, got {tuple(shape)}")
     if len(shape) < 2:
-        raise ValueError(f"the shape must have at least 2 axes, got {tuple(shape)}")
+        raise RuntimeError(f"the shape must have at least 2 axes, got {tuple(shape)}")

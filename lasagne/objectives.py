@@ -14,8 +14,11 @@ __all__ = [
     "align_targets",
     "binary_accuracy",
     "binary_crossentropy",
+    "binary_hinge_loss",
     "categorical_accuracy",
     "categorical_crossentropy",
+    "huber_loss",
+    "multiclass_hinge_loss",
     "squared_error",
 ]
 
@@ -82,7 +85,7 @@ def categorical_crossentropy(predictions: Tensor, targets: Tensor) -> Tensor:
 
     Raises
     ------
-    ValueError
+    TypeError
         If the targets' number of axes is neither the predictions' nor one less.
     """
     labels = _are_labels(predictions, targets)
@@ -141,6 +144,103 @@ def aggregate(
     return loss.sum() / torch.as_tensor(weights).sum()
 
 
+def binary_hinge_loss(
+    predictions: Tensor,
+    targets: Tensor,
+    delta: float = 1,
+    log_odds: bool | None = None,
+    binary: bool = True,
+) -> Tensor:
+    """Return ``max(0, delta - t x)``, for the log-odds `x` and targets `t` of -1 and 1.
+
+    Parameters
+    ----------
+    predictions : Tensor
+        Log-odds, or probabilities in (0, 1).
+    targets : Tensor
+        Targets, 0 or 1, or -1 or 1. A vector is compared with a column elementwise.
+    delta : float, default 1
+        The margin.
+    log_odds : bool
+        Whether `predictions` are log-odds; it must be given.
+    binary : bool, default True
+        Whether `targets` are 0 or 1.
+
+    Returns
+    -------
+    Tensor, shape of the predictions
+
+    Raises
+    ------
+    FutureWarning
+        If `log_odds` is not given, as in Lasagne, which was about to change its default.
+    """
+    if log_odds is None:
+        raise FutureWarning(
+            "binary_hinge_loss needs log_odds=True if the predictions are log-odds, or "
+            "log_odds=False if they are probabilities, got None"
+        )
+    if not log_odds:
+        predictions = torch.logit(predictions)
+    if binary:
+        targets = 2 * targets - 1
+    predictions, targets = align_targets(predictions, targets)
+    return torch.relu(delta - predictions * targets)
+
+
+def multiclass_hinge_loss(predictions: Tensor, targets: Tensor, delta: float = 1) -> Tensor:
+    """Return each row's ``max(0, delta + best score of a wrong class - score of the right one)``.
+
+    Parameters
+    ----------
+    predictions : Tensor, shape (batch, classes)
+        Scores.
+    targets : Tensor of int, shape (batch,), or Tensor, shape (batch, classes)
+        Labels, or one-hot rows.
+    delta : float, default 1
+        The margin.
+
+    Returns
+    -------
+    Tensor, shape (batch,)
+
+    Raises
+    ------
+    TypeError
+        If the targets' number of axes is neither the predictions' nor one less.
+    """
+    labels = targets if _are_labels(predictions, targets) else targets.argmax(dim=-1)
+    labels = labels.long().unsqueeze(-1)
+    best_wrong = predictions.scatter(-1, labels, -torch.inf).max(dim=-1).values
+    return torch.relu(delta + best_wrong - predictions.gather(-1, labels).squeeze(-1))
+
+
+def huber_loss(predictions: Tensor, targets: Tensor, delta: float = 1) -> Tensor:
+    """Return ``d ** 2 / 2`` where the difference `d` is at most `delta`, and a line beyond.
+
+    Parameters
+    ----------
+    predictions : Tensor
+        Predictions of any shape.
+    targets : Tensor
+        Targets. A vector is compared with a column elementwise.
+    delta : float, default 1
+        Where the parabola goes over into the line ``delta * (d - delta / 2)``.
+
+    Returns
+    -------
+    Tensor, shape of the predictions
+
+    References
+    ----------
+    Peter J. Huber (1964): Robust estimation of a location parameter.
+    """
+    predictions, targets = align_targets(predictions, targets)
+    difference = (targets - predictions).abs()
+    line = delta * (difference - delta / 2)
+    return torch.where(difference <= delta, difference.square() / 2, line)
+
+
 def binary_accuracy(predictions: Tensor, targets: Tensor, threshold: float = 0.5) -> Tensor:
     """Tell which predictions lie on the right side of a threshold.
 
@@ -182,7 +282,7 @@ def categorical_accuracy(predictions: Tensor, targets: Tensor, top_k: int = 1) -
 
     Raises
     ------
-    ValueError
+    TypeError
         If the targets' number of axes is neither the predictions' nor one less.
     """
     if not _are_labels(predictions, targets):
@@ -200,7 +300,7 @@ def categorical_accuracy(predictions: Tensor, targets: Tensor, top_k: int = 1) -
 def _are_labels(predictions: Tensor, targets: Tensor) -> bool:
     """Tell labels from distributions by their number of axes."""
     if targets.ndim not in (predictions.ndim, predictions.ndim - 1):
-        raise ValueError(
+        raise TypeError(
             f"targets must have shape {tuple(predictions.shape[:-1])} (labels) or "
             f"{tuple(predictions.shape)} (distributions), got {tuple(targets.shape)}"
         )

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from lasagne import nonlinearities, objectives
-from lasagne.objectives import aggregate, categorical_accuracy, categorical_crossentropy
+from lasagne.objectives import (
+    aggregate,
+    binary_hinge_loss,
+    categorical_accuracy,
+    categorical_crossentropy,
+    huber_loss,
+    multiclass_hinge_loss,
+)
 from tests.lasagne.golden import cases, error, load
 
 
@@ -100,7 +107,32 @@ def test_top_k_accuracy_never_counts_nan_as_correct():
 
 
 def test_targets_of_the_wrong_rank():
-    with pytest.raises(ValueError, match=r"targets must have shape \(4,\) .* got \(4, 1, 1\)"):
+    with pytest.raises(TypeError, match=r"targets must have shape \(4,\) .* got \(4, 1, 1\)"):
         categorical_crossentropy(torch.ones(4, 3), torch.ones(4, 1, 1))
-    with pytest.raises(ValueError, match=r"targets must have shape \(4,\) .* got \(\)"):
+    with pytest.raises(TypeError, match=r"targets must have shape \(4,\) .* got \(\)"):
         categorical_accuracy(torch.ones(4, 3), torch.tensor(1))
+    with pytest.raises(TypeError, match=r"targets must have shape \(4,\) .* got \(4, 1, 1\)"):
+        multiclass_hinge_loss(torch.ones(4, 3), torch.ones(4, 1, 1))
+
+
+def test_hinge_loss_must_be_told_what_its_predictions_are():
+    with pytest.raises(FutureWarning, match="needs log_odds=True if the predictions are log-odds"):
+        binary_hinge_loss(torch.ones(2), torch.ones(2))
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_multiclass_hinge_loss_by_a_loop(one_hot: bool):
+    scores, labels = torch.randn(20, 5), torch.randint(5, (20,))
+    targets = torch.eye(5)[labels] if one_hot else labels
+    expected = []
+    for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
+        wrong = max(score for i, score in enumerate(row) if i != label)
+        expected.append(max(0, wrong - row[label] + 0.7))
+    assert multiclass_hinge_loss(scores, targets, 0.7).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("delta", [0.5, 1, 2.5])
+def test_huber_loss_is_torchs(delta: float):
+    a, b = torch.randn(30, 2), torch.randn(30, 2)
+    expected = torch.nn.functional.huber_loss(a, b, reduction="none", delta=delta)
+    torch.testing.assert_close(huber_loss(a, b, delta), expected)
