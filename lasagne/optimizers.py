@@ -2,7 +2,22 @@
 
 Parameter groups hold the learning rate as ``lr``, so that PyTorch's schedulers, ``state_dict`` and
 resuming work. A parameter whose ``grad`` is None is left alone; one whose gradient is zero moves on
-by its momentum. One pass over memory does it where PyTorch has a fused kernel that yields the same
+by its momentum. Two more entries of a group say what differs for its parameters:
+``rate_multiplier`` (1 by default) multiplies its learning rate, and ``weight_decay`` (0) times the
+parameter is added to the gradient. With the tags of layers, theano_alexnet's rule is:
+
+>>> from lasagne.layers import DenseLayer, InputLayer, get_all_params
+>>> from lasagne.updates import momentum
+>>> network = DenseLayer(InputLayer((None, 4)), num_units=2)
+>>> weights = get_all_params(network, trainable=True, regularizable=True)
+>>> biases = get_all_params(network, trainable=True, regularizable=False)
+>>> groups = [
+...     {"params": weights, "weight_decay": 0.0005},
+...     {"params": biases, "rate_multiplier": 2},
+... ]
+>>> optimizer = momentum(None, groups, learning_rate=0.01)
+
+One pass over memory does it where PyTorch has a fused kernel that yields the same
 numbers; elsewhere it is a few operations on all tensors at once.
 """
 
@@ -49,6 +64,9 @@ class LasagneOptimizer(Optimizer):
         If a number is negative, or a beta is not less than 1.
     """
 
+    #: What a group has besides, where it is not given.
+    group_defaults: ClassVar[Group] = {"rate_multiplier": 1.0, "weight_decay": 0.0}
+
     #: Names of the tensors of a parameter's shape that the rule keeps, which start at zero.
     buffers: ClassVar[tuple[str, ...]] = ()
 
@@ -60,7 +78,29 @@ class LasagneOptimizer(Optimizer):
                 raise ValueError(f"{name} must not be negative, got {value!r}")
             if name.startswith("beta") and value >= 1:
                 raise ValueError(f"{name} must be less than 1, got {value!r}")
-        super().__init__(params, {"lr": lr, **options})
+        super().__init__(params, {"lr": lr, **options, **self.group_defaults})
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters, as :meth:`torch.optim.Optimizer.add_param_group`.
+
+        Raises
+        ------
+        ValueError
+            If a number in it is negative.
+        """
+        for name in ("lr", *self.group_defaults):
+            if name in param_group and not param_group[name] >= 0:
+                raise ValueError(
+                    f"{name} of a group must not be negative, got {param_group[name]!r}"
+                )
+        super().add_param_group(param_group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a state, which may be of a time when groups had fewer entries."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.group_defaults.items():
+                group.setdefault(name, value)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -117,7 +157,7 @@ class Sgd(LasagneOptimizer):
         self, group: Group, params: list[Tensor], grads: list[Tensor], *buffers: list[Tensor]
     ) -> None:
         """Update `params` in place, one step on."""
-        _sgd(params, grads, [None] * len(params), lr=group["lr"])
+        _sgd(params, grads, [None] * len(params), _rate(group), group["weight_decay"])
 
 
 class Momentum(LasagneOptimizer):
@@ -134,17 +174,17 @@ class Momentum(LasagneOptimizer):
         self, group: Group, params: list[Tensor], grads: list[Tensor], *buffers: list[Tensor]
     ) -> None:
         """Update `params` and `buffers` in place, one step on."""
-        lr = group["lr"]
+        lr, decay = _rate(group), group["weight_decay"]
         buffer_lr = group.setdefault("buffer_lr", lr)
         if lr == 0:
             # No rate would turn the buffers into velocities: keep theirs, and add nothing to them.
-            lr = buffer_lr
+            lr, decay = buffer_lr, 0
             grads = [torch.zeros_like(grad) for grad in grads]
         elif lr != buffer_lr:
             torch._foreach_mul_(self._all_buffers(group), buffer_lr / lr)
             group["buffer_lr"] = lr
         (momenta,) = buffers
-        _sgd(params, grads, momenta, lr=lr, momentum=group["momentum"], nesterov=self.nesterov)
+        _sgd(params, grads, momenta, lr, decay, group["momentum"], self.nesterov)
 
     def _all_buffers(self, group: Group) -> list[Tensor]:
         """Return the buffers of all parameters, also of those without a gradient now."""
@@ -185,9 +225,9 @@ class Adagrad(LasagneOptimizer):
             _step_counts(params, 0),
             fused=fused,
             foreach=not fused,
-            lr=group["lr"],
+            lr=_rate(group),
             lr_decay=0,
-            weight_decay=0,
+            weight_decay=group["weight_decay"],
             eps=0,
             maximize=False,
         )
@@ -203,10 +243,11 @@ class RMSprop(LasagneOptimizer):
     ) -> None:
         """Update `params` and `buffers` in place, one step on."""
         (averages,) = buffers
+        grads = _decayed(grads, params, group)
         _average_squares(averages, grads, group["rho"])
         divisors = torch._foreach_add(averages, group["epsilon"])
         torch._foreach_sqrt_(divisors)
-        torch._foreach_addcdiv_(params, grads, divisors, value=-group["lr"])
+        torch._foreach_addcdiv_(params, grads, divisors, value=-_rate(group))
 
 
 class Adadelta(LasagneOptimizer):
@@ -219,6 +260,7 @@ class Adadelta(LasagneOptimizer):
     ) -> None:
         """Update `params` and `buffers` in place, one step on."""
         averages, step_averages = buffers
+        grads = _decayed(grads, params, group)
         _average_squares(averages, grads, group["rho"])
         divisors = torch._foreach_add(averages, group["epsilon"])
         torch._foreach_sqrt_(divisors)
@@ -226,7 +268,7 @@ class Adadelta(LasagneOptimizer):
         torch._foreach_sqrt_(steps)
         torch._foreach_div_(steps, divisors)
         torch._foreach_mul_(steps, grads)
-        torch._foreach_add_(params, steps, alpha=-group["lr"])
+        torch._foreach_add_(params, steps, alpha=-_rate(group))
         _average_squares(step_averages, steps, group["rho"])
 
 
@@ -244,7 +286,7 @@ class Adam(LasagneOptimizer):
     ) -> None:
         """Update `params` and `buffers` in place, one step on."""
         t = group["t"] = group.get("t", 0) + 1
-        rate = group["lr"] * math.sqrt(1 - group["beta2"] ** t) / (1 - group["beta1"] ** t)
+        rate = _rate(group) * math.sqrt(1 - group["beta2"] ** t) / (1 - group["beta1"] ** t)
         averages, squares, *maxima = buffers
         fused = _have_fused_kernel(params)
         adam.adam(
@@ -260,7 +302,7 @@ class Adam(LasagneOptimizer):
             beta1=group["beta1"],
             beta2=group["beta2"],
             lr=rate,
-            weight_decay=0,
+            weight_decay=group["weight_decay"],
             eps=group["epsilon"],
             maximize=False,
         )
@@ -283,12 +325,26 @@ class Adamax(LasagneOptimizer):
         """Update `params` and `buffers` in place, one step on."""
         t = group["t"] = group.get("t", 0) + 1
         averages, maxima = buffers
+        grads = _decayed(grads, params, group)
         torch._foreach_lerp_(averages, grads, 1 - group["beta1"])
         torch._foreach_mul_(maxima, group["beta2"])
         torch._foreach_maximum_(maxima, torch._foreach_abs(grads))
         divisors = torch._foreach_add(maxima, group["epsilon"])
-        rate = group["lr"] / (1 - group["beta1"] ** t)
+        rate = _rate(group) / (1 - group["beta1"] ** t)
         torch._foreach_addcdiv_(params, averages, divisors, value=-rate)
+
+
+def _rate(group: Group) -> float:
+    """Return the learning rate of a group's parameters."""
+    rate: float = group["lr"] * group["rate_multiplier"]
+    return rate
+
+
+def _decayed(grads: list[Tensor], params: list[Tensor], group: Group) -> list[Tensor]:
+    """Return the gradients with weight decay added, for rules without a kernel that does it."""
+    if not group["weight_decay"]:
+        return grads
+    return list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
 
 
 def _average_squares(averages: list[Tensor], values: TensorList, rho: float) -> None:
@@ -302,6 +358,7 @@ def _sgd(
     grads: list[Tensor],
     buffers: list[Any],
     lr: float,
+    weight_decay: float,
     momentum: float = 0.0,
     nesterov: bool = False,
 ) -> None:
@@ -317,7 +374,7 @@ def _sgd(
         momentum=momentum,
         nesterov=nesterov,
         dampening=0,
-        weight_decay=0,
+        weight_decay=weight_decay,
         maximize=False,
     )
 

@@ -26,6 +26,8 @@ import torch
 from torch import Tensor
 
 from lasagne import optimizers
+from lasagne.applied_momentum import apply_momentum, apply_nesterov_momentum
+from lasagne.constraints import norm_constraint, total_norm_constraint
 
 __all__ = [
     "adadelta",
@@ -33,11 +35,15 @@ __all__ = [
     "adam",
     "adamax",
     "amsgrad",
+    "apply_momentum",
+    "apply_nesterov_momentum",
     "get_or_compute_grads",
     "momentum",
     "nesterov_momentum",
+    "norm_constraint",
     "rmsprop",
     "sgd",
+    "total_norm_constraint",
 ]
 
 LossOrGrads = Tensor | Sequence[Tensor] | None

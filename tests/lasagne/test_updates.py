@@ -22,6 +22,7 @@ RULES = {
     "adamax": {},
     "amsgrad": {},
 }
+RULE_CASES = [case for case in cases("updates") if case.id.rpartition("_")[0] in RULES]
 PRECISIONS = [(torch.float32, 5e-6), (torch.float64, 1e-9)]
 
 
@@ -40,7 +41,7 @@ def check(params: list[nn.Parameter], stored: dict, step: int, tolerance: float)
 
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-@pytest.mark.parametrize("path", cases("updates"))
+@pytest.mark.parametrize("path", RULE_CASES)
 def test_golden(
     path: Path, dtype: torch.dtype, tolerance: float, fused: bool, monkeypatch: pytest.MonkeyPatch
 ):
@@ -196,3 +197,44 @@ def test_closure():
 
     assert optimizer.step(closure).item() == 1
     assert w.item() == 0
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("rule", RULES)
+def test_rate_multiplier_and_weight_decay(rule: str, fused: bool, monkeypatch: pytest.MonkeyPatch):
+    """They equal another rate, and a gradient to which the decay was added by hand."""
+    if not fused:
+        monkeypatch.setattr(optimizers, "_have_fused_kernel", lambda params: False)
+    kwargs = {"learning_rate": 0.1} | RULES[rule]
+    start_value = torch.randn(5, dtype=torch.float64)
+    param, twin = nn.Parameter(start_value.clone()), nn.Parameter(start_value.clone())
+    group = {"params": [param], "rate_multiplier": 2, "weight_decay": 0.3}
+    optimizer = getattr(updates, rule)(None, [group], **kwargs)
+    plain = getattr(updates, rule)(None, [twin], **kwargs | {"learning_rate": 0.2})
+    for _ in range(3):
+        grad = torch.randn(5, dtype=torch.float64)
+        param.grad, twin.grad = grad, grad + 0.3 * twin.detach()
+        optimizer.step()
+        plain.step()
+        torch.testing.assert_close(param, twin, rtol=1e-12, atol=1e-12)
+        assert torch.equal(param.grad, grad)
+
+
+def test_groups_of_older_states_get_defaults():
+    w = nn.Parameter(torch.ones(1))
+    optimizer = updates.sgd(None, [w], 0.5)
+    state = optimizer.state_dict()
+    for name in optimizers.LasagneOptimizer.group_defaults:
+        del state["param_groups"][0][name]
+    optimizer.load_state_dict(state)
+    w.grad = torch.ones(1)
+    optimizer.step()
+    assert w.item() == 0.5
+
+
+def test_numbers_of_a_group_must_not_be_negative():
+    group = {"params": [nn.Parameter(torch.ones(1))], "weight_decay": -0.1}
+    with pytest.raises(
+        ValueError, match=r"weight_decay of a group must not be negative, got -0\.1"
+    ):
+        updates.sgd(None, [group], 0.1)

@@ -61,6 +61,54 @@ def test_create_param_errors():
         utils.create_param(nn.Parameter(torch.ones(3)) * 2, (3,))
 
 
+def test_shared_empty():
+    assert utils.shared_empty().tolist() == [[0.0]]
+    assert utils.shared_empty(3, "int32").dtype == torch.int32
+    assert utils.shared_empty(3).shape == (1, 1, 1)
+
+
+def test_as_theano_expression():
+    tensor = torch.ones(2)
+    assert utils.as_theano_expression(tensor) is tensor
+    assert utils.as_theano_expression([[1, 2]]).tolist() == [[1, 2]]
+    with pytest.raises(TypeError, match="expected a tensor or what can be made one, got dict"):
+        utils.as_theano_expression({"a": 1})
+
+
+def test_collect_shared_vars():
+    w, b, unused = (nn.Parameter(torch.ones(3)) for _ in range(3))
+    loss = ((torch.ones(3) * w + b) * w).sum()
+    found = utils.collect_shared_vars(loss)
+    assert {id(p) for p in found} == {id(w), id(b)}
+    assert next(id(p) for p in utils.collect_shared_vars([unused, loss])) == id(unused)
+    assert utils.collect_shared_vars(torch.ones(2)) == []
+
+
+@pytest.mark.parametrize("convert", [torch.from_numpy, np.asarray])
+@pytest.mark.parametrize(
+    ("shape", "axes", "summed"),
+    [
+        ((4,), None, None),
+        ((4, 3), None, 0),
+        ((4, 3, 2), None, (1, 2)),
+        ((4, 3, 2, 5), None, (1, 2, 3)),
+        ((4, 3, 2, 5), (0, 3), (0, 3)),
+        ((4,), (0,), 0),
+    ],
+)
+def test_compute_norms(convert, shape, axes, summed):
+    array = np.random.RandomState(1).randn(*shape)
+    expected = np.abs(array) if summed is None else np.sqrt((array**2).sum(axis=summed))
+    np.testing.assert_allclose(np.asarray(utils.compute_norms(convert(array), axes)), expected)
+
+
+def test_compute_norms_errors():
+    with pytest.raises(RuntimeError, match="must be a tensor or a NumPy array, got list"):
+        utils.compute_norms([1.0])
+    with pytest.raises(ValueError, match="norm_axes must be given for 6 axes"):
+        utils.compute_norms(np.ones((1,) * 6))
+
+
 def test_softmax_needs_two_axes():
     with pytest.raises(ValueError, match=r"\(batch, classes\), got \(2, 3, 4\)"):
         nonlinearities.softmax(torch.ones(2, 3, 4))
