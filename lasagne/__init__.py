@@ -7,6 +7,24 @@ Lasagne 0.2 (https://lasagne.readthedocs.io); Theano's symbolic variables are Py
 a layer is a :class:`torch.nn.Module`.
 """
 
-from lasagne import init, layers, nonlinearities, objectives, random, updates, utils
+from lasagne import (
+    init,
+    layers,
+    nonlinearities,
+    objectives,
+    random,
+    regularization,
+    updates,
+    utils,
+)
 
-__all__ = ["init", "layers", "nonlinearities", "objectives", "random", "updates", "utils"]
+__all__ = [
+    "init",
+    "layers",
+    "nonlinearities",
+    "objectives",
+    "random",
+    "regularization",
+    "updates",
+    "utils",
+]

@@ -309,6 +309,8 @@ def _sample(spec: Any, shape: tuple[int, ...], label: str) -> NDArray[np.float32
     """Return the value that `spec` stands for, in memory of its own."""
     value = spec(shape) if callable(spec) else spec
     try:
+        if value is None:
+            raise TypeError
         return np.array(value, dtype=np.float32, order="C")
     except (TypeError, ValueError):
         raise TypeError(

@@ -1,8 +1,19 @@
 """Layers: the nodes of which a network's graph is made."""
 
 from lasagne.layers.base import Layer, MergeLayer
-from lasagne.layers.conv import BaseConvLayer, Conv1DLayer, Conv2DLayer
-from lasagne.layers.dense import DenseLayer
+from lasagne.layers.conv import (
+    BaseConvLayer,
+    Conv1DLayer,
+    Conv2DLayer,
+    Conv3DLayer,
+    Deconv2DLayer,
+    Deconv3DLayer,
+    DilatedConv2DLayer,
+    TransposedConv2DLayer,
+    TransposedConv3DLayer,
+)
+from lasagne.layers.dense import DenseLayer, NINLayer
+from lasagne.layers.embedding import EmbeddingLayer
 from lasagne.layers.helper import (
     count_params,
     get_all_layers,
@@ -13,37 +24,160 @@ from lasagne.layers.helper import (
     set_all_param_values,
 )
 from lasagne.layers.input import InputLayer
+from lasagne.layers.local import LocallyConnected2DLayer
+from lasagne.layers.merge import (
+    ConcatLayer,
+    ElemwiseMergeLayer,
+    ElemwiseSumLayer,
+    autocrop,
+    autocrop_array_shapes,
+    concat,
+)
 from lasagne.layers.network import Network
-from lasagne.layers.noise import DropoutLayer, dropout
-from lasagne.layers.pool import MaxPool1DLayer, MaxPool2DLayer, Pool1DLayer, Pool2DLayer
-from lasagne.layers.shape import FlattenLayer, ReshapeLayer, flatten, reshape
-from lasagne.layers.special import NonlinearityLayer
+from lasagne.layers.noise import (
+    DropoutLayer,
+    GaussianNoiseLayer,
+    dropout,
+    dropout_channels,
+    dropout_locations,
+    spatial_dropout,
+)
+from lasagne.layers.normalization import (
+    BatchNormLayer,
+    LocalResponseNormalization2DLayer,
+    StandardizationLayer,
+    batch_norm,
+    instance_norm,
+    layer_norm,
+)
+from lasagne.layers.pool import (
+    FeaturePoolLayer,
+    FeatureWTALayer,
+    GlobalPoolLayer,
+    MaxPool1DLayer,
+    MaxPool2DLayer,
+    MaxPool3DLayer,
+    Pool1DLayer,
+    Pool2DLayer,
+    Pool3DLayer,
+    SpatialPyramidPoolingLayer,
+    Upscale1DLayer,
+    Upscale2DLayer,
+    Upscale3DLayer,
+)
+from lasagne.layers.recurrent import (
+    CustomRecurrentLayer,
+    Gate,
+    GRULayer,
+    LSTMLayer,
+    RecurrentLayer,
+)
+from lasagne.layers.shape import (
+    DimshuffleLayer,
+    FlattenLayer,
+    PadLayer,
+    ReshapeLayer,
+    SliceLayer,
+    dimshuffle,
+    flatten,
+    pad,
+    reshape,
+)
+from lasagne.layers.special import (
+    BiasLayer,
+    ExpressionLayer,
+    InverseLayer,
+    NonlinearityLayer,
+    ParametricRectifierLayer,
+    RandomizedRectifierLayer,
+    ScaleLayer,
+    TPSTransformerLayer,
+    TransformerLayer,
+    prelu,
+    rrelu,
+    standardize,
+)
 
 __all__ = [
     "BaseConvLayer",
+    "BatchNormLayer",
+    "BiasLayer",
+    "ConcatLayer",
     "Conv1DLayer",
     "Conv2DLayer",
+    "Conv3DLayer",
+    "CustomRecurrentLayer",
+    "Deconv2DLayer",
+    "Deconv3DLayer",
     "DenseLayer",
+    "DilatedConv2DLayer",
+    "DimshuffleLayer",
     "DropoutLayer",
+    "ElemwiseMergeLayer",
+    "ElemwiseSumLayer",
+    "EmbeddingLayer",
+    "ExpressionLayer",
+    "FeaturePoolLayer",
+    "FeatureWTALayer",
     "FlattenLayer",
+    "GRULayer",
+    "Gate",
+    "GaussianNoiseLayer",
+    "GlobalPoolLayer",
     "InputLayer",
+    "InverseLayer",
+    "LSTMLayer",
     "Layer",
+    "LocalResponseNormalization2DLayer",
+    "LocallyConnected2DLayer",
     "MaxPool1DLayer",
     "MaxPool2DLayer",
+    "MaxPool3DLayer",
     "MergeLayer",
+    "NINLayer",
     "Network",
     "NonlinearityLayer",
+    "PadLayer",
+    "ParametricRectifierLayer",
     "Pool1DLayer",
     "Pool2DLayer",
+    "Pool3DLayer",
+    "RandomizedRectifierLayer",
+    "RecurrentLayer",
     "ReshapeLayer",
+    "ScaleLayer",
+    "SliceLayer",
+    "SpatialPyramidPoolingLayer",
+    "StandardizationLayer",
+    "TPSTransformerLayer",
+    "TransformerLayer",
+    "TransposedConv2DLayer",
+    "TransposedConv3DLayer",
+    "Upscale1DLayer",
+    "Upscale2DLayer",
+    "Upscale3DLayer",
+    "autocrop",
+    "autocrop_array_shapes",
+    "batch_norm",
+    "concat",
     "count_params",
+    "dimshuffle",
     "dropout",
+    "dropout_channels",
+    "dropout_locations",
     "flatten",
     "get_all_layers",
     "get_all_param_values",
     "get_all_params",
     "get_output",
     "get_output_shape",
+    "instance_norm",
+    "layer_norm",
+    "pad",
+    "prelu",
     "reshape",
+    "rrelu",
     "set_all_param_values",
+    "spatial_dropout",
+    "standardize",
 ]

@@ -146,6 +146,26 @@ class Layer(nn.Module):
         registered: Tensor = getattr(self, name)
         return registered
 
+    def remove_param(self, param: Tensor) -> None:
+        """Take a parameter out of the layer; the attributes that held it become None.
+
+        Parameters
+        ----------
+        param : Tensor
+            One of :attr:`params`.
+
+        Raises
+        ------
+        ValueError
+            If it is none of them.
+        """
+        if all(getattr(self, name) is not param for name in self._tags):
+            raise ValueError(f"{self} has no such parameter, of shape {tuple(param.shape)}")
+        attributes = {**vars(self), **self._parameters, **self._buffers}
+        for name in [name for name, value in attributes.items() if value is param]:
+            self._tags.pop(name, None)
+            setattr(self, name, None)
+
     def get_params(self, unwrap_shared: bool = True, **tags: bool) -> list[Tensor]:
         """Return the layer's parameters, in the order in which they were added.
 
@@ -244,6 +264,10 @@ class MergeLayer(Layer):
 
     def get_output_shape_for(self, input_shapes: Any) -> Shape:
         """Return the output's shape for inputs of the given shapes."""
+        raise NotImplementedError
+
+    def get_output_for(self, inputs: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
+        """Return the layer's output for a list of inputs."""
         raise NotImplementedError
 
 

@@ -220,8 +220,12 @@ def set_all_param_values(layer: Layers, values: Sequence[ArrayLike | Tensor], **
 
 
 def accepted_kwargs(layers: Iterable[Layer]) -> set[str]:
-    """Return the names of the keyword arguments that a layer's `get_output_for` knows."""
-    return {"deterministic"}.union(*(inspect_kwargs(one.get_output_for) for one in layers))
+    """Return the names of the keyword arguments that a layer's `get_output_for` knows.
+
+    Layers that a layer computes by itself, like those of a recurrent layer's step, count too.
+    """
+    known = (one for layer in layers for one in layer.modules() if isinstance(one, Layer))
+    return {"deterministic"}.union(*(inspect_kwargs(one.get_output_for) for one in known))
 
 
 def describe_unused(kwargs: Iterable[str], accepted: Collection[str]) -> str:

@@ -119,3 +119,16 @@ def test_an_existing_parameter_stays_one_when_not_trainable():
     layer = Layer((None, 3))
     assert layer.add_param(weight, (3,), "w", trainable=False) is weight
     assert layer.get_params(trainable=True) == []
+
+
+def test_remove_param_takes_all_names_of_it():
+    layer = Layer((None, 3))
+    layer.bias = layer.add_param(init.Constant(1), (3,), name="b")
+    layer.mean = layer.add_param(init.Constant(2), (3,), name="average", trainable=False)
+    layer.remove_param(layer.b)
+    assert (layer.b, layer.bias) == (None, None)
+    assert layer.get_params() == [layer.mean]
+    layer.remove_param(layer.mean)
+    assert layer.get_params() == list(layer.state_dict()) == []
+    layer.b = layer.add_param(init.Constant(3), (2,), name="b")
+    assert layer.get_params() == [layer.b]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lasagne import nonlinearities
-from lasagne.layers import DenseLayer, NonlinearityLayer
+from lasagne import init, nonlinearities
+from lasagne.layers import DenseLayer, NINLayer
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,52 @@ def test_errors(arguments, error, message):
         DenseLayer(**{"incoming": (None, 4), "num_units": 3, "name": "d"} | arguments)
 
 
-def test_nonlinearity_layer():
-    x = torch.tensor([[-1.0, 2.0]])
-    assert NonlinearityLayer(x.shape)(x).tolist() == [[0, 2]]
-    assert NonlinearityLayer(x.shape, None)(x) is x
-    with pytest.raises(TypeError, match="nonlinearity must be callable or None, got 'relu'"):
-        NonlinearityLayer(x.shape, "relu")
+@pytest.mark.parametrize("untie_biases", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(2, 3), (2, 3, 4), (2, 3, 4, 5), (2, 3, 4, 1, 2), (2, 3, 1, 2, 2, 3)]
+)
+def test_network_in_network_by_hand(shape, untie_biases):
+    layer = NINLayer(shape, 6, untie_biases, b=init.Normal(1), nonlinearity=nonlinearities.tanh)
+    x = torch.randn(shape)
+    assert layer.W.shape == (3, 6)
+    assert layer.b.shape == (6, *(shape[2:] if untie_biases else ()))
+    expected = torch.einsum("bc...,cu->bu...", x, layer.W)
+    biases = layer.b if untie_biases else layer.b.view(6, *[1] * (len(shape) - 2))
+    assert layer.output_shape == layer(x).shape
+    torch.testing.assert_close(layer(x), torch.tanh(expected + biases))
+
+
+def test_network_in_network_unknown_sizes_and_no_biases():
+    layer = NINLayer((None, 3, None, 5), 6, b=None)
+    assert layer.output_shape == (None, 6, None, 5)
+    assert layer(torch.zeros(2, 3, 4, 5)).shape == (2, 6, 4, 5)
+    assert layer.get_params() == [layer.W]
+    x = torch.randn(2, 3, 4, 5)
+    channels_last = layer(x.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(channels_last, layer(x))
+
+
+@pytest.mark.parametrize("untie_biases", [False, True])
+def test_network_in_network_gradients(untie_biases):
+    layer = NINLayer((2, 3, 2, 2), 4, untie_biases, nonlinearity=nonlinearities.tanh).double()
+    x = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+
+    def output(x, w, b):
+        return torch.func.functional_call(layer, {"W": w, "b": b}, (x,))
+
+    assert torch.autograd.gradcheck(output, (x, layer.W, layer.b))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"num_units": 0}, ValueError, "'n': num_units must be an integer of at least 1, got 0"),
+        ({"incoming": (2, None, 4)}, ValueError, r"with known channels, got \(2, None, 4\)"),
+        ({"incoming": (2,)}, ValueError, r"\(batch, channels, ...\) with known .* got \(2,\)"),
+        ({"untie_biases": True}, ValueError, r"needs an input whose sizes are known, got"),
+        ({"nonlinearity": 3}, TypeError, "nonlinearity must be callable or None, got 3"),
+    ],
+)
+def test_network_in_network_errors(arguments, error, message):
+    with pytest.raises(error, match=message):
+        NINLayer(**{"incoming": (2, 3, None), "num_units": 4, "name": "n"} | arguments)

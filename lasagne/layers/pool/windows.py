@@ -1,4 +1,4 @@
-"""Pooling layers."""
+"""Pooling of windows."""
 
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
@@ -8,19 +8,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from lasagne.layers.base import Incoming, Layer, Shape
+from lasagne.layers.checks import check_spatial_axes
 from lasagne.utils import check_int_tuple
 
 __all__ = [
     "MaxPool1DLayer",
     "MaxPool2DLayer",
+    "MaxPool3DLayer",
     "Pool1DLayer",
     "Pool2DLayer",
+    "Pool3DLayer",
     "pool_output_length",
 ]
 
 Mode = Literal["max", "average_inc_pad", "average_exc_pad", "sum"]
-
-_AXES = {1: "(batch, channels, length)", 2: "(batch, channels, height, width)"}
 
 
 def pool_output_length(
@@ -82,8 +83,7 @@ class _PoolLayer(Layer):
     ) -> None:
         super().__init__(incoming, **kwargs)
         n = self.n
-        if len(self.input_shape) != n + 2:
-            raise ValueError(f"{self} needs an input of shape {_AXES[n]}, got {self.input_shape}")
+        check_spatial_axes(self, n)
         if mode not in get_args(Mode):
             raise ValueError(f"{self}: mode must be one of {get_args(Mode)}, got {mode!r}")
         self.pool_size = check_int_tuple(pool_size, n, f"{self}: pool_size")
@@ -108,43 +108,55 @@ class _PoolLayer(Layer):
         """Raise ValueError if padding cannot be had with the other arguments."""
         if any(self.pad) and not self.ignore_border:
             raise ValueError(f"{self}: pad must be 0 for ignore_border=False, got {self.pad}")
-        if self.mode == "average_exc_pad":
-            limits, wording = [size // 2 for size in self.pool_size], "at most half of"
-        else:
-            limits, wording = [size - 1 for size in self.pool_size], "smaller than"
-        if any(pad > limit for pad, limit in zip(self.pad, limits, strict=True)):
+        if any(pad >= size for pad, size in zip(self.pad, self.pool_size, strict=True)):
             raise ValueError(
-                f"{self}: pad must be {wording} pool_size {self.pool_size} for "
-                f"mode={self.mode!r}, got {self.pad}"
+                f"{self}: pad must be smaller than pool_size {self.pool_size}, got {self.pad}"
             )
 
-    def _pool(
-        self,
-        input: Tensor,
-        size: tuple[int, ...],
-        stride: tuple[int, ...],
-        pad: tuple[int, ...],
-    ) -> Tensor:
-        """Return the last two axes of `input` pooled."""
+    def get_output_for(self, input: Tensor, **kwargs: Any) -> Tensor:
+        """Return the layer's output for a tensor of the input's shape."""
+        sizes = zip(self.pool_size, self.pad, input.shape[2:], strict=True)
+        # PyTorch's own padding ends at half a window, and in three dimensions needs a whole one.
+        if any(pad and (2 * pad > size or size > length) for size, pad, length in sizes):
+            return self._pool_padded(input)
+        return self._pool(input, self.pad, self.mode)
+
+    def _pool_padded(self, input: Tensor) -> Tensor:
+        """Return the last `n` axes of `input` pooled, after the padding."""
+        both_sides = [pad for pad in reversed(self.pad) for _ in range(2)]
+        none = (0,) * self.n
+        if self.mode == "max":
+            return self._pool(functional.pad(input, both_sides, value=-torch.inf), none, "max")
+        padded = functional.pad(input, both_sides)
+        if self.mode != "average_exc_pad":
+            return self._pool(padded, none, self.mode)
+        inside = functional.pad(torch.ones_like(input[:1, :1]), both_sides)
+        return self._pool(padded, none, "sum") / self._pool(inside, none, "sum")
+
+    def _pool(self, input: Tensor, pad: tuple[int, ...], mode: Mode) -> Tensor:
+        """Return the last `n` axes of `input` pooled by PyTorch."""
+        size, stride = self.pool_size, self.stride
         if not self.ignore_border:
             size = tuple(min(pair) for pair in zip(size, input.shape[2:], strict=True))
-        if any(2 * p > s for p, s in zip(pad, size, strict=True)):
-            # PyTorch's own padding ends at half a window.
-            value = -torch.inf if self.mode == "max" else 0.0
-            input = functional.pad(input, (pad[1], pad[1], pad[0], pad[0]), value=value)
-            pad = (0, 0)
+        if self.n == 1:
+            size, stride, pad = (*size, 1), (*stride, 1), (*pad, 0)
+            input = input.unsqueeze(-1)
         ceil = not self.ignore_border
-        if self.mode == "max":
-            return functional.max_pool2d(input, size, stride, pad, ceil_mode=ceil)
-        return functional.avg_pool2d(
-            input,
-            size,
-            stride,
-            pad,
-            ceil_mode=ceil,
-            count_include_pad=self.mode == "average_inc_pad",
-            divisor_override=1 if self.mode == "sum" else None,
-        )
+        if mode == "max":
+            maximum = functional.max_pool3d if self.n == 3 else functional.max_pool2d
+            pooled = maximum(input, size, stride, pad, ceil_mode=ceil)
+        else:
+            average = functional.avg_pool3d if self.n == 3 else functional.avg_pool2d
+            pooled = average(
+                input,
+                size,
+                stride,
+                pad,
+                ceil_mode=ceil,
+                count_include_pad=mode == "average_inc_pad",
+                divisor_override=1 if mode == "sum" else None,
+            )
+        return pooled.squeeze(-1) if self.n == 1 else pooled
 
 
 class Pool1DLayer(_PoolLayer):
@@ -165,11 +177,6 @@ class Pool1DLayer(_PoolLayer):
 
     n = 1
 
-    def get_output_for(self, input: Tensor, **kwargs: Any) -> Tensor:
-        """Return the layer's output for a tensor of the input's shape."""
-        size, stride, pad = (*self.pool_size, 1), (*self.stride, 1), (*self.pad, 0)
-        return self._pool(input.unsqueeze(-1), size, stride, pad).squeeze(-1)
-
 
 class Pool2DLayer(_PoolLayer):
     """Pooling over two axes, of an input of shape (batch, channels, height, width).
@@ -182,9 +189,8 @@ class Pool2DLayer(_PoolLayer):
         The window's size along each axis; an int stands for all.
     stride : int, tuple of int or None, default None
         Steps between two windows; None is `pool_size`.
-    pad : int or tuple of int, default 0
-        Padding on either side of each axis, smaller than `pool_size` (at most half of it for
-        'average_exc_pad'). Padding never wins a maximum.
+    pad : int or tuple of int, default (0, 0)
+        Padding on either side of each axis, smaller than `pool_size`. It never wins a maximum.
     ignore_border : bool, default True
         Whether windows that reach past the end are dropped. If not, they pool what is there, and
         `pad` must be 0.
@@ -212,9 +218,48 @@ class Pool2DLayer(_PoolLayer):
 
     n = 2
 
-    def get_output_for(self, input: Tensor, **kwargs: Any) -> Tensor:
-        """Return the layer's output for a tensor of the input's shape."""
-        return self._pool(input, self.pool_size, self.stride, self.pad)
+    def __init__(
+        self,
+        incoming: Incoming,
+        pool_size: int | Iterable[int],
+        stride: int | Iterable[int] | None = None,
+        pad: int | Iterable[int] = (0, 0),
+        ignore_border: bool = True,
+        mode: Mode = "max",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(incoming, pool_size, stride, pad, ignore_border, mode, **kwargs)
+
+
+class Pool3DLayer(_PoolLayer):
+    """Pooling over three axes, of an input of shape (batch, channels, depth, height, width).
+
+    Parameters
+    ----------
+    incoming, pool_size, stride, pad, ignore_border, mode
+        As for :class:`Pool2DLayer`, with three axes.
+    **kwargs
+        `name`, for :class:`Layer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`Pool2DLayer`.
+    """
+
+    n = 3
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        pool_size: int | Iterable[int],
+        stride: int | Iterable[int] | None = None,
+        pad: int | Iterable[int] = (0, 0, 0),
+        ignore_border: bool = True,
+        mode: Mode = "max",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(incoming, pool_size, stride, pad, ignore_border, mode, **kwargs)
 
 
 class MaxPool1DLayer(Pool1DLayer):
@@ -241,6 +286,21 @@ class MaxPool2DLayer(Pool2DLayer):
         pool_size: int | Iterable[int],
         stride: int | Iterable[int] | None = None,
         pad: int | Iterable[int] = (0, 0),
+        ignore_border: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(incoming, pool_size, stride, pad, ignore_border, mode="max", **kwargs)
+
+
+class MaxPool3DLayer(Pool3DLayer):
+    """:class:`Pool3DLayer` with the mode 'max'; all other arguments are its own."""
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        pool_size: int | Iterable[int],
+        stride: int | Iterable[int] | None = None,
+        pad: int | Iterable[int] = (0, 0, 0),
         ignore_border: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -1,5 +1,6 @@
 """Pooling: shapes and values against windows cut out one by one, and errors."""
 
+import itertools
 import math
 
 import pytest
@@ -7,7 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lasagne.layers import MaxPool1DLayer, MaxPool2DLayer, Pool1DLayer, Pool2DLayer
+from lasagne.layers import (
+    MaxPool1DLayer,
+    MaxPool2DLayer,
+    MaxPool3DLayer,
+    Pool1DLayer,
+    Pool2DLayer,
+    Pool3DLayer,
+)
+
+LAYERS = {1: Pool1DLayer, 2: Pool2DLayer, 3: Pool3DLayer}
 
 REDUCE = {
     "max": lambda window, size: window.max(),
@@ -33,53 +43,58 @@ def windows(length, size, stride, pad, ignore_border):
 
 
 def pool_by_hand(x, size, stride, pad, ignore_border, mode):
-    rows, columns = (
+    axes = [
         windows(*axis, ignore_border) for axis in zip(x.shape[2:], size, stride, pad, strict=True)
-    )
+    ]
     pooled = [
-        [REDUCE[mode](plane[r, c], height * width) for r, height in rows for c, width in columns]
+        [
+            REDUCE[mode](plane[tuple(part for part, _ in place)], math.prod(n for _, n in place))
+            for place in itertools.product(*axes)
+        ]
         for plane in x.flatten(0, 1)
     ]
-    return torch.tensor(pooled).reshape(*x.shape[:2], len(rows), len(columns))
+    return torch.tensor(pooled).reshape(*x.shape[:2], *map(len, axes))
 
 
 @st.composite
 def pools(draw):
+    n = draw(st.sampled_from([1, 2, 3]))
     ignore_border = draw(st.booleans())
     mode = draw(st.sampled_from(sorted(REDUCE)))
-    size = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    pad = (0, 0)
+    size = draw(st.tuples(*[st.integers(1, 5)] * n))
+    pad = (0,) * n
     if ignore_border:
-        limits = [s // 2 if mode == "average_exc_pad" else s - 1 for s in size]
-        pad = tuple(draw(st.integers(0, limit)) for limit in limits)
+        pad = tuple(draw(st.integers(0, s - 1)) for s in size)
     smallest = [max(1, s - 2 * p) if ignore_border else 1 for s, p in zip(size, pad, strict=True)]
-    shape = (2, 2, *(draw(st.integers(low, 9)) for low in smallest))
-    stride = draw(st.one_of(st.none(), st.tuples(st.integers(1, 6), st.integers(1, 6))))
-    return shape, (size, stride, pad, ignore_border, mode)
+    shape = (2, 2, *(draw(st.integers(low, 10 - n)) for low in smallest))
+    stride = draw(st.one_of(st.none(), st.tuples(*[st.integers(1, 6)] * n)))
+    return n, shape, (size, stride, pad, ignore_border, mode)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=300)
 @given(pools(), st.integers(0, 99))
 def test_pooling_by_hand(case, seed):
-    shape, (size, stride, pad, ignore_border, mode) = case
+    n, shape, (size, stride, pad, ignore_border, mode) = case
     x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) - 3
-    layer = Pool2DLayer(shape, size, stride, pad, ignore_border, mode)
+    layer = LAYERS[n](shape, size, stride, pad, ignore_border, mode)
     expected = pool_by_hand(x, size, stride or size, pad, ignore_border, mode)
     assert layer.output_shape == expected.shape
     torch.testing.assert_close(layer(x), expected)
 
 
-@settings(deadline=None, max_examples=50)
-@given(pools())
-def test_one_axis_is_two_with_one_of_size_one(case):
-    (batch, channels, length, _), (size, stride, pad, ignore_border, mode) = case
-    stride = None if stride is None else stride[0]
-    x = torch.randn(batch, channels, length)
-    layer = Pool1DLayer(x.shape, size[0], stride, pad[0], ignore_border, mode)
-    step = (stride or size[0], 1)
-    wanted = pool_by_hand(x[..., None], (size[0], 1), step, (pad[0], 0), ignore_border, mode)
-    assert layer.output_shape == wanted.shape[:3]
-    torch.testing.assert_close(layer(x), wanted.squeeze(3))
+@pytest.mark.parametrize(
+    ("maximum", "pool"),
+    [
+        (MaxPool1DLayer, Pool1DLayer),
+        (MaxPool2DLayer, Pool2DLayer),
+        (MaxPool3DLayer, Pool3DLayer),
+    ],
+)
+def test_max_pool_is_the_pool_of_maxima(maximum, pool):
+    x = torch.randn(1, 2, *[6] * pool.n)
+    layer = maximum(x.shape, 3, 2, 1, name="m")
+    assert isinstance(layer, pool)
+    assert torch.equal(layer(x), pool(x.shape, 3, 2, 1, mode="max")(x))
 
 
 def test_unknown_sizes_stay_unknown():
@@ -107,12 +122,7 @@ def test_channels_last():
         ({"pool_size": 0}, ValueError, "'p': pool_size must be an integer of at least 1 .* got 0"),
         ({"pool_size": 2.0}, TypeError, "pool_size must be an integer .* got 2.0"),
         ({"stride": (1, 2, 3)}, ValueError, r"stride must be .* tuple of 2, got \(1, 2, 3\)"),
-        ({"pad": 2}, ValueError, r"smaller than pool_size \(2, 2\) .* got \(2, 2\)"),
-        (
-            {"pool_size": 3, "pad": 2, "mode": "average_exc_pad"},
-            ValueError,
-            r"at most half of pool_size \(3, 3\)",
-        ),
+        ({"pad": 2}, ValueError, r"smaller than pool_size \(2, 2\), got \(2, 2\)"),
         ({"pad": 1, "ignore_border": False}, ValueError, "pad must be 0 for ignore_border=False"),
         ({"mode": "median"}, ValueError, r"mode must be one of \('max', .* got 'median'"),
         ({"pool_size": 9}, ValueError, "input of size 8 .* smaller than a pool of size 9"),
