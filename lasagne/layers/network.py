@@ -1,14 +1,15 @@
 """A graph of layers as one PyTorch module."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from lasagne.layers.base import Layer, MergeLayer
+from lasagne.layers.base import Layer
 from lasagne.layers.helper import accepted_kwargs, describe_unused, get_all_layers
 from lasagne.layers.input import InputLayer
+from lasagne.layers.plan import Step, plan_steps, sources_of, with_one_input
 
 __all__ = ["Network"]
 
@@ -17,7 +18,9 @@ class Network(nn.Module):
     """One module of all layers below and including the given ones.
 
     It computes what :func:`lasagne.layers.get_output` computes, and owns the layers, so that
-    ``to``, ``state_dict``, ``DistributedDataParallel`` and ``torch.compile`` see all of them. Keys
+    ``to``, ``state_dict``, ``DistributedDataParallel`` and ``torch.compile`` see all of them. Where
+    several layers can be computed at once, it does so (:mod:`lasagne.layers.fusion`), unless they
+    have hooks. Keys
     of its state dict are ``<layer>.<parameter>``, as in ``conv1.W``: the layer's name where it has
     one that no other layer has, else its class and its position, as in ``DenseLayer3.b``.
 
@@ -53,14 +56,14 @@ class Network(nn.Module):
     def __init__(self, output_layer: Layer | Sequence[Layer]) -> None:
         super().__init__()
         layers = get_all_layers(output_layer)
-        index: dict[Layer | None, int] = {layer: i for i, layer in enumerate(layers)}
-        self._sources = [_sources(layer, index) for layer in layers]
+        sources = sources_of(layers)
         self._outputs: int | list[int]
         if isinstance(output_layer, Layer):
             self._outputs, kept = len(layers) - 1, [len(layers) - 1]
         else:
-            self._outputs = kept = [index[layer] for layer in output_layer]
-        self._finished = _last_uses(self._sources, kept)
+            self._outputs = kept = [layers.index(layer) for layer in output_layer]
+        self._steps = plan_steps(layers, sources, kept)
+        self._steps_for_one_input = plan_steps(layers, with_one_input(sources), kept)
         self._accepted = accepted_kwargs(layers)
         names = Counter(layer.name for layer in layers)
         for i, layer in enumerate(layers):
@@ -84,7 +87,7 @@ class Network(nn.Module):
         Parameters
         ----------
         *inputs : Tensor
-            One for each of :attr:`input_layers`.
+            One for each of :attr:`input_layers`, or one for all of them.
         **kwargs
             Arguments for all layers, like ``deterministic=True``, which switches noise off.
 
@@ -102,51 +105,35 @@ class Network(nn.Module):
         """
         if kwargs and (unused := describe_unused(kwargs, self._accepted)):
             raise TypeError(f"unexpected keyword arguments for the network's layers: {unused}")
+        steps = self._steps
+        if len(inputs) == 1:
+            inputs, steps = inputs * len(self.input_layers), self._steps_for_one_input
         if len(inputs) != len(self.input_layers):
             raise ValueError(
                 f"the network has {len(self.input_layers)} input layers, got {len(inputs)} inputs"
             )
-        remaining = iter(inputs)
-        values: list[Any] = []
-        for layer, sources, finished in zip(
-            self._layers, self._sources, self._finished, strict=True
-        ):
-            if isinstance(sources, int):
-                values.append(layer(values[sources], **kwargs))
-            elif sources is None:
-                values.append(layer(next(remaining)))
-            else:
-                values.append(layer([values[i] for i in sources], **kwargs))
-            for i in finished:
-                values[i] = None
+        values = _compute(steps, iter(inputs), kwargs)
         if isinstance(self._outputs, int):
             return values[self._outputs]
         return [values[i] for i in self._outputs]
 
 
-def _sources(layer: Layer, index: Mapping[Layer | None, int]) -> int | tuple[int, ...] | None:
-    """Return where to find the layer's input: one index, several, or None for a network's input."""
-    if isinstance(layer, InputLayer):
-        return None
-    try:
-        if isinstance(layer, MergeLayer):
-            return tuple(index[incoming] for incoming in layer.input_layers)
-        return index[layer.input_layer]
-    except KeyError:
-        raise ValueError(
-            f"{layer} was made from a shape: a network needs an InputLayer in its place"
-        ) from None
-
-
-def _last_uses(
-    sources: Sequence[int | tuple[int, ...] | None], outputs: Collection[int]
-) -> list[tuple[int, ...]]:
-    """Return for each layer the values that no later one needs, so that memory can be freed."""
-    last: dict[int, int] = {}
-    for user, source in enumerate(sources):
-        if source is not None:
-            last.update(dict.fromkeys((source,) if isinstance(source, int) else source, user))
-    return [
-        tuple(value for value, at in last.items() if at == user and value not in outputs)
-        for user in range(len(sources))
-    ]
+def _compute(
+    steps: Iterable[Step], inputs: Iterator[Tensor], kwargs: Mapping[str, Any]
+) -> Mapping[int, Any]:
+    """Return the values that are left when all steps are done."""
+    values: dict[int, Any] = {}
+    for compute, source, results, finished in steps:
+        if isinstance(source, int):
+            output = compute(values[source], **kwargs)
+        elif source is None:
+            output = compute(next(inputs))
+        else:
+            output = compute([values[i] for i in source], **kwargs)
+        if isinstance(results, int):
+            values[results] = output
+        else:
+            values.update(zip(results, output, strict=True))
+        for i in finished:
+            del values[i]
+    return values

@@ -70,8 +70,9 @@ def test_several_inputs_and_outputs():
     assert network.output_layer == [top, hidden]
     a, b = torch.tensor([[-1.0, 2.0]]), torch.tensor([[3.0, 4.0]])
     assert [y.tolist() for y in network(a, b)] == [[[-3, -2]], [[0, 2]]]
-    with pytest.raises(ValueError, match="the network has 2 input layers, got 1 inputs"):
-        network(a)
+    assert network(a)[0].tolist() == (torch.relu(a) - a).tolist()
+    with pytest.raises(ValueError, match="the network has 2 input layers, got 3 inputs"):
+        network(a, b, b)
 
 
 def test_activations_are_freed_when_no_longer_needed():

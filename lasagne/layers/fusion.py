@@ -1,0 +1,203 @@
+"""Computing several layers of a network at once, with the same numbers.
+
+Theano's optimiser rewrote graphs; :class:`lasagne.layers.Network` does so in two cases:
+
+* convolutions of the same input with filters of the same size are computed as one, with all their
+  filters. MIRdl's networks have hundreds of such layers with few filters each, which alone do not
+  keep a processor busy;
+* a max pooling comes before the rectifier, on the smaller array, wherever a convolution feeds into
+  nothing else. The largest value stays the largest through a rectifier.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lasagne.layers.base import Layer
+from lasagne.layers.conv import Conv1DLayer, Conv2DLayer, Conv3DLayer
+from lasagne.layers.pool import (
+    MaxPool1DLayer,
+    MaxPool2DLayer,
+    MaxPool3DLayer,
+    Pool1DLayer,
+    Pool2DLayer,
+    Pool3DLayer,
+)
+from lasagne.nonlinearities import (
+    SELU,
+    LeakyRectify,
+    ScaledTanH,
+    elu,
+    linear,
+    rectify,
+    sigmoid,
+    softplus,
+    tanh,
+)
+
+__all__ = ["Block", "Sources", "find_blocks"]
+
+#: Where a layer finds its input: one index, several, or None for a network's input.
+Sources = Sequence[int | tuple[int, ...] | None]
+
+_CONVOLUTIONS = (Conv1DLayer, Conv2DLayer, Conv3DLayer)
+_MAX_POOLS = (MaxPool1DLayer, MaxPool2DLayer, MaxPool3DLayer)
+_POOLS = (*_MAX_POOLS, Pool1DLayer, Pool2DLayer, Pool3DLayer)
+_ELEMENTWISE = (elu, linear, rectify, sigmoid, softplus, tanh)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Convolutions that are computed at once, and what follows each of them.
+
+    Attributes
+    ----------
+    convolutions : tuple of Conv1DLayer, Conv2DLayer or Conv3DLayer
+        Layers with the same arguments but for their parameters and number of filters.
+    pools : tuple of Layer
+        Equal pooling layers, one on each convolution, or none.
+    source : int
+        The index of their input.
+    results : tuple of int
+        Indices of the layers whose values the block yields.
+    indices : tuple of int
+        Indices of all its layers, the first convolution's first.
+    """
+
+    convolutions: tuple[Any, ...]
+    pools: tuple[Any, ...]
+    source: int
+    results: tuple[int, ...]
+    indices: tuple[int, ...]
+
+    def __call__(self, input: Tensor, **kwargs: Any) -> Sequence[Tensor]:
+        """Return the value of every convolution, or of the pooling layer on it."""
+        if self._is_watched():
+            values = [layer(input, **kwargs) for layer in self.convolutions]
+            pairs = zip(self.pools, values, strict=False)
+            return [pool(value, **kwargs) for pool, value in pairs] or values
+        value = self._pooled_and_activated(_convolve(self.convolutions, input))
+        if len(self.convolutions) == 1:
+            return (value,)
+        return value.split([layer.num_filters for layer in self.convolutions], dim=1)
+
+    def _is_watched(self) -> bool:
+        """Tell whether a layer has hooks, which want its own input and output."""
+        return any(
+            layer._forward_hooks
+            or layer._forward_pre_hooks
+            or layer._backward_hooks
+            or layer._backward_pre_hooks
+            for layer in (*self.convolutions, *self.pools)
+        )
+
+    def pays(self) -> bool:
+        """Tell whether the block differs from its layers one after another."""
+        return len(self.convolutions) > 1 or self._pools_first()
+
+    def _pools_first(self) -> bool:
+        """Tell whether pooling can come before the nonlinearity."""
+        nonlinearity = self.convolutions[0].nonlinearity
+        return any(pool.mode == "max" for pool in self.pools) and _keeps_order(nonlinearity)
+
+    def _pooled_and_activated(self, value: Tensor) -> Tensor:
+        nonlinearity: Callable[[Tensor], Tensor] = self.convolutions[0].nonlinearity
+        if not self.pools:
+            return nonlinearity(value)
+        pool: Callable[[Tensor], Tensor] = self.pools[0].get_output_for
+        return nonlinearity(pool(value)) if self._pools_first() else pool(nonlinearity(value))
+
+
+def find_blocks(
+    layers: Sequence[Layer], sources: Sources, outputs: Collection[int]
+) -> dict[int, Block]:
+    """Find what can be computed at once.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        In topological order.
+    sources : sequence
+        Where each layer finds its input.
+    outputs : collection of int
+        Indices of the layers whose values are wanted.
+
+    Returns
+    -------
+    dict of int to Block
+        The index of the first layer of every block, and the block.
+    """
+    pool_of = _pools_of_their_own(layers, sources, outputs)
+    groups: dict[Any, list[int]] = {}
+    for i, layer in enumerate(layers):
+        if type(layer) in _CONVOLUTIONS and _can_be_fused(layer):
+            pool = layers[pool_of[i]] if i in pool_of else None
+            key = (sources[i], _arguments(layer), None if pool is None else _arguments(pool))
+            groups.setdefault(key, []).append(i)
+    blocks = [_block(members, layers, sources, pool_of) for members in groups.values()]
+    return {block.indices[0]: block for block in blocks if block.pays()}
+
+
+def _block(
+    members: Sequence[int], layers: Sequence[Layer], sources: Sources, pool_of: Mapping[int, int]
+) -> Block:
+    pools = [pool_of[i] for i in members if i in pool_of]
+    source = sources[members[0]]
+    assert isinstance(source, int)
+    return Block(
+        convolutions=tuple(layers[i] for i in members),
+        pools=tuple(layers[i] for i in pools),
+        source=source,
+        results=tuple(pools or members),
+        indices=(*members, *pools),
+    )
+
+
+def _pools_of_their_own(
+    layers: Sequence[Layer], sources: Sources, outputs: Collection[int]
+) -> Mapping[int, int]:
+    """Return the pooling layer that alone takes a layer's value, for every layer that has one."""
+    users: dict[int, list[int]] = {}
+    for user, source in enumerate(sources):
+        for i in (source,) if isinstance(source, int) else source or ():
+            users.setdefault(i, []).append(user)
+    return {
+        i: own[0]
+        for i, own in users.items()
+        if len(own) == 1 and type(layers[own[0]]) in _POOLS and i not in outputs
+    }
+
+
+def _arguments(layer: Any) -> tuple[Any, ...]:
+    """Return what layers that are computed as one have in common."""
+    if type(layer) in _POOLS:
+        return (layer.n, layer.pool_size, layer.stride, layer.pad, layer.ignore_border, layer.mode)
+    own = layer if layer.num_groups > 1 else None
+    arguments = (layer.filter_size, layer.stride, layer.pad, layer.flip_filters, layer.b is None)
+    return (*arguments, layer.nonlinearity, layer.convolution, own)
+
+
+def _convolve(layers: Sequence[Any], input: Tensor) -> Tensor:
+    """Return the convolution of `input` with the filters of all layers."""
+    first = layers[0]
+    weights = first.W if len(layers) == 1 else torch.cat([layer.W for layer in layers])
+    biases = first.b
+    if biases is not None and len(layers) > 1:
+        biases = torch.cat([layer.b for layer in layers])
+    return first._convolve(input, weights, biases)
+
+
+def _can_be_fused(layer: Any) -> bool:
+    nonlinearity = layer.nonlinearity
+    elementwise = isinstance(nonlinearity, LeakyRectify | SELU | ScaledTanH)
+    return not layer.untie_biases and (elementwise or nonlinearity in _ELEMENTWISE)
+
+
+def _keeps_order(nonlinearity: Callable[[Tensor], Tensor]) -> bool:
+    """Tell whether the largest value stays the largest, exactly."""
+    if isinstance(nonlinearity, LeakyRectify):
+        return nonlinearity.leakiness >= 0
+    return nonlinearity is rectify
