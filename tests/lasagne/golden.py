@@ -27,6 +27,6 @@ def load(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
 
 def error(actual: Tensor | np.ndarray, stored: np.ndarray) -> float:
     """Return the largest difference, relative to the largest stored value (absolute if all 0)."""
-    values = actual.detach().numpy() if isinstance(actual, Tensor) else np.asarray(actual)
+    values = actual.detach().cpu().numpy() if isinstance(actual, Tensor) else np.asarray(actual)
     assert values.shape == stored.shape
     return float(np.max(np.abs(values - stored)) / (np.max(np.abs(stored)) or 1))

@@ -73,18 +73,18 @@ def build(spec: dict[str, Any]) -> tuple[layers.Layer, list[layers.Layer]]:
 class Case:
     """A golden file's layer, with its start values, in one precision."""
 
-    def __init__(self, path: Path, dtype: torch.dtype) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype, device: str = "cpu") -> None:
         spec, self.stored = load(path)
         self.layer, self.inputs = build(spec)
         self.deterministic = spec.get("deterministic", False)
-        self.dtype = dtype
+        self.dtype, self.device = dtype, device
         params = layers.get_all_params(self.layer)
         layers.set_all_param_values(self.layer, [self.stored[f"p{i}"] for i in range(len(params))])
-        self.network = layers.Network([self.layer, *self.inputs]).to(dtype)
+        self.network = layers.Network([self.layer, *self.inputs]).to(device, dtype)
         self.params = layers.get_all_params(self.layer)
 
     def x(self, key: str) -> torch.Tensor:
-        values = torch.tensor(self.stored[key])
+        values = torch.tensor(self.stored[key], device=self.device)
         if not values.is_floating_point():
             return values
         return values.to(self.dtype).requires_grad_()
@@ -110,8 +110,6 @@ class Case:
 @PRECISIONS
 @pytest.mark.parametrize("path", cases("layers"))
 def test_golden(path: Path, dtype: torch.dtype, tolerance: float, gradient_tolerance: float):
-    tolerance = max(tolerance, stored_accuracy(path))
-    gradient_tolerance = max(gradient_tolerance, stored_accuracy(path))
     case = Case(path, dtype)
     stored = case.stored
     declared = tuple(-1 if size is None else size for size in case.layer.output_shape)
@@ -120,12 +118,30 @@ def test_golden(path: Path, dtype: torch.dtype, tolerance: float, gradient_toler
     for tag in ("trainable", "regularizable"):
         tagged = {id(p) for p in layers.get_all_params(case.layer, **{tag: True})}
         assert [id(p) in tagged for p in case.params] == list(stored[f"param_{tag}"])
+    check_numbers(path, case, tolerance, gradient_tolerance)
 
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_golden_on_a_gpu(monkeypatch: pytest.MonkeyPatch):
+    """All cases in one, with float32 products that are not rounded to 10 bits."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    for parameter in cases("layers"):
+        (path,) = parameter.values
+        for dtype, tolerance, gradient_tolerance in [
+            (torch.float32, 1e-5, 2e-5),
+            (torch.float64, 1e-9, 1e-9),
+        ]:
+            check_numbers(path, Case(path, dtype, "cuda"), tolerance, gradient_tolerance)
+
+
+def check_numbers(path: Path, case: "Case", tolerance: float, gradient_tolerance: float) -> None:
+    """Compare output and gradients."""
+    floor = stored_accuracy(path)
     x = [case.x(f"x{i}") for i in range(len(case.inputs))]
     y = case.output(x, deterministic=case.deterministic)
-    assert error(y, stored["y"]) < tolerance
-    (y * torch.tensor(stored["c"])).sum().backward()
-    case.check_gradients(x, "", gradient_tolerance)
+    assert error(y, case.stored["y"]) < max(tolerance, floor), path.stem
+    (y * torch.tensor(case.stored["c"], device=case.device)).sum().backward()
+    case.check_gradients(x, "", max(gradient_tolerance, floor))
 
 
 def parameter_names(layer: layers.Layer) -> list[str]:
