@@ -82,6 +82,14 @@ def test_the_notebook_example(folder):
     assert "testing accuracy" in result.stdout
 
 
+def test_the_lasagne_example():
+    (code,) = [block for kind, block in BLOCKS if kind == "python" and "batch_norm" in block]
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.startswith("tensor([")
+
+
 def test_every_command_has_an_example():
     for name in names():
         assert any(f"manage.py {name}" in command for command in MANAGE), name

@@ -74,6 +74,9 @@ class DenseLayer(Layer):
                 f"{self.input_shape} for num_leading_axes={num_leading_axes}"
             )
         self.W = self.add_param(W, (math.prod(sizes), self.num_units), name="W")
+        if self.W is not W:
+            # One unit's weights lie side by side in memory, which products of few units need.
+            self.W.data = self.W.data.t().contiguous().t()
         self.b = (
             None
             if b is None
@@ -89,10 +92,7 @@ class DenseLayer(Layer):
         leading = self.num_leading_axes % input.ndim
         if input.ndim > leading + 1:
             input = input.flatten(leading)
-        if self.b is not None and input.ndim == 2:
-            activation = torch.addmm(self.b, input, self.W)
-        else:
-            activation = functional.linear(input, self.W.t(), self.b)
+        activation = torch.nn.functional.linear(input, self.W.t(), self.b)
         return self.nonlinearity(activation)
 
 

@@ -56,7 +56,7 @@ class InputLayer(Layer):
             If its shape is not the layer's.
         """
         if len(self.shape) != input.ndim or any(
-            d is not None and d != given for d, given in zip(self.shape, input.shape, strict=True)
+            d != given for d, given in zip(self.shape, input.shape, strict=True) if d is not None
         ):
             axes = " (batch, channels, height, width)" if len(self.shape) == 4 else ""
             raise ValueError(
