@@ -265,3 +265,54 @@ def test_verbose_prints_every_chunks_first_batch(digits, capsys):
     assert [f"chunk {i}, first batch: training loss" in shown for i in range(4)] == [
         True, True, True, False,
     ]  # fmt: skip
+
+
+INCEPTION = """
+from lasagne.layers import *
+from lasagne.nonlinearities import softmax
+
+
+def inception(incoming, num_classes, num_filters: int = 4):
+    sizes = [batch_norm(Conv2DLayer(incoming, num_filters, n, pad="same")) for n in (1, 3, 3)]
+    pool = MaxPool2DLayer(incoming, 3, stride=1, pad=1)
+    layer = LocalResponseNormalization2DLayer(ConcatLayer([*sizes, pool]))
+    layer = prelu(Conv2DLayer(layer, 2 * num_filters, 3))
+    layer = GRULayer(DimshuffleLayer(layer, (0, 2, 3, 1)), 12, only_return_final=True)
+    return DenseLayer(dropout(layer, 0.1), num_classes, nonlinearity=softmax)
+"""
+
+
+def test_a_network_of_ones_own_with_every_kind_of_state(digits, tmp_path):
+    """Batch normalization's averages are part of snapshots, and of the best weights."""
+    (tmp_path / "mine.py").write_text(INCEPTION)
+    options = Options(
+        digits,
+        model_architecture="mine.py:inception",
+        reshape_to=(1, 8, 8),
+        num_epochs=4,
+        precision="float32",
+        device="cpu",
+        snapshot_every=2,
+        out_dir=tmp_path / "whole",
+    )
+    run(options)
+    resumed = finish(
+        "--start-from-snapshot", "whole/model.snapshot-2.safetensors", "--out-dir", "resumed"
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    first, second = (
+        load_snapshot(tmp_path / name / "model.snapshot-4.safetensors")
+        for name in ("whole", "resumed")
+    )
+    names = set(first.group("network"))
+    assert {"BatchNormLayer5.mean", "BatchNormLayer5.inv_std"} & names
+    for group in ("network", "best"):
+        ours, expected = second.group(group), first.group(group)
+        assert all((ours[name] == expected[name]).all() for name in expected)
+    assert not all(
+        (first.group("network")[name] == initial).all()
+        for name, initial in load_snapshot(tmp_path / "whole" / "model.snapshot-2.safetensors")
+        .group("network")
+        .items()
+        if name.endswith("inv_std")
+    )

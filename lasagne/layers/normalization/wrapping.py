@@ -9,9 +9,17 @@ __all__ = ["extended_name", "stack_nonlinearity", "strip"]
 
 
 def strip(layer: Incoming) -> Nonlinearity | None:
-    """Remove the nonlinearity and the biases of `layer`; return the nonlinearity, if any."""
+    """Remove the nonlinearity and the biases of `layer`; return the nonlinearity, if any.
+
+    Raises
+    ------
+    ValueError
+        If the biases are another layer's, as a recurrent layer's are.
+    """
     bias = getattr(layer, "b", None)
     if isinstance(layer, Layer) and isinstance(bias, Tensor):
+        if "b" not in layer._tags:
+            raise ValueError(f"the biases of {layer} are not its own: give it b=None")
         layer.remove_param(bias)
     return take_nonlinearity(layer)
 
