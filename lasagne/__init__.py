@@ -16,6 +16,7 @@ from lasagne import (
     regularization,
     updates,
     utils,
+    weights,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "regularization",
     "updates",
     "utils",
+    "weights",
 ]

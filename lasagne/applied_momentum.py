@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lasagne.optimizers import TensorList
+from lasagne.optimizers.base import TensorList
 
 __all__ = [
     "AppliedMomentum",
@@ -50,17 +50,30 @@ class AppliedMomentum(Optimizer):
             )
         if not momentum >= 0:
             raise ValueError(f"momentum must not be negative, got {momentum!r}")
-        super().__init__(base.param_groups, {"applied_momentum": momentum})
-        self.base = base
-        own = {param for group in self.param_groups for param in group["params"]}
-        self._moved = own if params is None else set(params)
-        if not self._moved <= own:
+        own = {param for group in base.param_groups for param in group["params"]}
+        self._moved = None if params is None else set(params)
+        if self._moved is not None and not self._moved <= own:
             raise ValueError("params must be among the parameters of the optimizer given")
+        self.base: Optimizer | None = None
+        self._level: int = getattr(base, "_level", 0) + 1
+        super().__init__(base.param_groups, {self._name("applied_momentum"): momentum})
+        self.base = base
         self.state = base.state
+
+    def _name(self, name: str) -> str:
+        """Return what to call an entry, as momentum may be applied several times."""
+        return name if self._level == 1 else f"{name}_{self._level}"
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, to the base optimizer as well."""
+        if self.base is not None:
+            self.base.add_param_group(param_group)
+        super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what to pickle or copy."""
-        return {**super().__getstate__(), "base": self.base, "_moved": self._moved}
+        own = {"base": self.base, "_moved": self._moved, "_level": self._level}
+        return {**super().__getstate__(), **own}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -80,9 +93,10 @@ class AppliedMomentum(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        assert self.base is not None
         self.base.param_groups, self.base.state = self.param_groups, self.state
         moved = [
-            (group["applied_momentum"], [p for p in group["params"] if self._moves(p)])
+            (group[self._name("applied_momentum")], [p for p in group["params"] if self._moves(p)])
             for group in self.param_groups
         ]
         before = [[param.clone() for param in params] for _, params in moved]
@@ -94,12 +108,13 @@ class AppliedMomentum(Optimizer):
         return loss
 
     def _moves(self, param: Tensor) -> bool:
-        return param in self._moved and param.grad is not None
+        return param.grad is not None and (self._moved is None or param in self._moved)
 
     def _velocities(self, params: list[Tensor]) -> list[Tensor]:
+        name = self._name("velocity")
         for param in params:
-            self.state[param].setdefault("velocity", torch.zeros_like(param))
-        return [self.state[param]["velocity"] for param in params]
+            self.state[param].setdefault(name, torch.zeros_like(param))
+        return [self.state[param][name] for param in params]
 
     def _move(
         self, params: list[Tensor], steps: TensorList, velocities: list[Tensor], momentum: float

@@ -1,5 +1,7 @@
 """Activation functions, applied elementwise (but for :func:`softmax`)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,8 +25,12 @@ __all__ = [
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """Return 1 / (1 + exp(-x))."""
-    return torch.sigmoid(x)
+    """Return 1 / (1 + exp(-x)).
+
+    The pre-activation stays with the result, for :func:`lasagne.objectives.binary_crossentropy`,
+    as :func:`softmax` says.
+    """
+    return _remembering(torch.sigmoid(x), "log_odds", x)
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -33,7 +39,7 @@ def softmax(x: Tensor) -> Tensor:
     The pre-activation stays with the result, as its attribute ``logits``: from there
     :func:`lasagne.objectives.categorical_crossentropy` computes a loss that is finite even where a
     probability underflows to 0. (Theano had the same fusion among its graph optimisations.) Any
-    operation on the result gives a tensor without the attribute.
+    operation on the result gives a tensor without the attribute, or, in place, makes it invalid.
 
     Parameters
     ----------
@@ -52,9 +58,38 @@ def softmax(x: Tensor) -> Tensor:
     """
     if x.ndim != 2:
         raise ValueError(f"softmax needs an input of shape (batch, classes), got {tuple(x.shape)}")
-    probabilities = torch.softmax(x, dim=1)
-    probabilities.logits = x  # type: ignore[attr-defined]
-    return probabilities
+    return _remembering(torch.softmax(x, dim=1), "logits", x)
+
+
+def preactivation(probabilities: Tensor, name: str) -> Tensor | None:
+    """Return what :func:`softmax` ('logits') or :func:`sigmoid` ('log_odds') was applied to.
+
+    None if `probabilities` come from anything else, or have been changed since.
+    """
+    x, version = getattr(probabilities, f"_{name}", (None, None))
+    return x if x is not None and version == _version(probabilities) else None
+
+
+def forget_preactivation(value: Any) -> None:
+    """Let go of the memory that a result of :func:`softmax` or :func:`sigmoid` keeps."""
+    for name in ("logits", "log_odds"):
+        if hasattr(value, name):
+            delattr(value, name)
+            delattr(value, f"_{name}")
+
+
+def _remembering(result: Tensor, name: str, x: Tensor) -> Tensor:
+    """Return `result` with its pre-activation."""
+    setattr(result, name, x)
+    setattr(result, f"_{name}", (x, _version(result)))
+    return result
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place; inference and traced ones do not count."""
+    if torch.compiler.is_compiling() or tensor.is_inference():
+        return 0
+    return tensor._version
 
 
 def tanh(x: Tensor) -> Tensor:

@@ -1,13 +1,18 @@
 """What to minimise, and what to report.
 
-All but :func:`aggregate` return one value for each item (or element), so that items can be
+Targets may be tensors, NumPy arrays or, where they are no labels, numbers. All functions but
+:func:`aggregate` return one value for each item (or element), so that items can be
 weighted or masked before ``loss.mean()`` or :func:`aggregate` reduces them.
 """
 
 from typing import Literal
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.nn import functional
+
+from lasagne.nonlinearities import preactivation
 
 __all__ = [
     "aggregate",
@@ -22,17 +27,22 @@ __all__ = [
     "squared_error",
 ]
 
+#: PyTorch takes one label, by default -100, to mean that there is none: here there is always one.
+_NO_LABEL = -(2**31)
 
-def align_targets(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+
+def align_targets(
+    predictions: Tensor | ArrayLike, targets: Tensor | ArrayLike
+) -> tuple[Tensor, Tensor]:
     """Make a column of a vector of targets where the predictions are a column.
 
     Without it (n, 1) predictions and (n,) targets would broadcast to (n, n).
 
     Parameters
     ----------
-    predictions : Tensor
+    predictions : Tensor or array
         Predictions of any shape.
-    targets : Tensor
+    targets : Tensor, array or number
         Targets of any shape.
 
     Returns
@@ -41,19 +51,22 @@ def align_targets(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]
         `predictions`, and `targets`, which are (n, 1) now if they were (n,) and the predictions
         are (n, 1).
     """
+    predictions = torch.as_tensor(predictions)
+    targets = torch.as_tensor(targets, device=predictions.device)
     if targets.ndim == 1 and predictions.ndim == 2 and predictions.shape[1] == 1:
         targets = targets.unsqueeze(1)
     return predictions, targets
 
 
-def binary_crossentropy(predictions: Tensor, targets: Tensor) -> Tensor:
+def binary_crossentropy(predictions: Tensor, targets: Tensor | ArrayLike) -> Tensor:
     """Return ``-(t log p + (1 - t) log(1 - p))``.
 
     Parameters
     ----------
     predictions : Tensor
-        Probabilities in (0, 1), for instance of :func:`lasagne.nonlinearities.sigmoid`. At exactly
-        0 or 1 the result is inf or nan, as Lasagne's.
+        Probabilities in (0, 1). Straight from :func:`lasagne.nonlinearities.sigmoid`, the loss is
+        computed from the pre-activation and stays finite; given as exactly 0 or 1, it is inf or
+        nan, as Lasagne's.
     targets : Tensor
         Targets in [0, 1]. A vector is compared with a column elementwise.
 
@@ -61,11 +74,16 @@ def binary_crossentropy(predictions: Tensor, targets: Tensor) -> Tensor:
     -------
     Tensor, shape of the predictions
     """
-    predictions, targets = align_targets(predictions, targets)
+    log_odds = preactivation(predictions, "log_odds")
+    predictions, targets = _aligned_numbers(predictions, targets)
+    if log_odds is not None:
+        log_odds = log_odds.float() if log_odds.dtype.itemsize < 4 else log_odds
+        targets = targets.to(log_odds.dtype).expand_as(log_odds)
+        return functional.binary_cross_entropy_with_logits(log_odds, targets, reduction="none")
     return -(targets * predictions.log() + (1 - targets) * torch.log1p(-predictions))
 
 
-def categorical_crossentropy(predictions: Tensor, targets: Tensor) -> Tensor:
+def categorical_crossentropy(predictions: Tensor, targets: Tensor | ArrayLike) -> Tensor:
     """Return each row's ``-sum(t log p)``.
 
     Where `predictions` come straight from :func:`lasagne.nonlinearities.softmax`, the loss is
@@ -86,21 +104,23 @@ def categorical_crossentropy(predictions: Tensor, targets: Tensor) -> Tensor:
     Raises
     ------
     TypeError
-        If the targets' number of axes is neither the predictions' nor one less.
+        If the targets' number of axes is neither the predictions' nor one less, or labels are not
+        integers.
     """
+    targets = torch.as_tensor(targets, device=predictions.device)
     labels = _are_labels(predictions, targets)
-    logits: Tensor | None = getattr(predictions, "logits", None)
+    logits = preactivation(predictions, "logits")
     if logits is not None:
         logits = logits.float() if logits.dtype.itemsize < 4 else logits
         targets = targets.long() if labels else targets.to(logits.dtype)
-        return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        return functional.cross_entropy(logits, targets, reduction="none", ignore_index=_NO_LABEL)
     if labels:
         chosen = predictions.gather(-1, targets.long().unsqueeze(-1)).squeeze(-1)
         return -chosen.log()
     return -(targets * predictions.log()).sum(dim=-1)
 
 
-def squared_error(a: Tensor, b: Tensor) -> Tensor:
+def squared_error(a: Tensor | ArrayLike, b: Tensor | ArrayLike) -> Tensor:
     """Return ``(a - b) ** 2``, elementwise; a vector is compared with a column elementwise."""
     a, b = align_targets(a, b)
     return (a - b).square()
@@ -108,7 +128,7 @@ def squared_error(a: Tensor, b: Tensor) -> Tensor:
 
 def aggregate(
     loss: Tensor,
-    weights: Tensor | float | None = None,
+    weights: Tensor | ArrayLike | None = None,
     mode: Literal["mean", "sum", "normalized_sum"] = "mean",
 ) -> Tensor:
     """Reduce a loss to a scalar.
@@ -117,7 +137,7 @@ def aggregate(
     ----------
     loss : Tensor
         Losses of items or elements.
-    weights : Tensor or float, optional
+    weights : Tensor, array or float, optional
         Factors, broadcast to the shape of `loss`; zeros mask items out.
     mode : {'mean', 'sum', 'normalized_sum'}, default 'mean'
         The mean or sum of the weighted loss, or its sum divided by the sum of the weights.
@@ -132,6 +152,7 @@ def aggregate(
         If `mode` is none of the three, or weights are missing for 'normalized_sum'.
     """
     if weights is not None:
+        weights = torch.as_tensor(weights, device=loss.device)
         loss = loss * weights
     if mode == "mean":
         return loss.mean()
@@ -141,12 +162,12 @@ def aggregate(
         raise ValueError(f"mode must be 'mean', 'sum' or 'normalized_sum', got {mode!r}")
     if weights is None:
         raise ValueError("weights must be given for mode='normalized_sum', got None")
-    return loss.sum() / torch.as_tensor(weights).sum()
+    return loss.sum() / weights.sum()
 
 
 def binary_hinge_loss(
     predictions: Tensor,
-    targets: Tensor,
+    targets: Tensor | ArrayLike,
     delta: float = 1,
     log_odds: bool | None = None,
     binary: bool = True,
@@ -182,13 +203,15 @@ def binary_hinge_loss(
         )
     if not log_odds:
         predictions = torch.logit(predictions)
+    predictions, targets = _aligned_numbers(predictions, targets)
     if binary:
         targets = 2 * targets - 1
-    predictions, targets = align_targets(predictions, targets)
     return torch.relu(delta - predictions * targets)
 
 
-def multiclass_hinge_loss(predictions: Tensor, targets: Tensor, delta: float = 1) -> Tensor:
+def multiclass_hinge_loss(
+    predictions: Tensor, targets: Tensor | ArrayLike, delta: float = 1
+) -> Tensor:
     """Return each row's ``max(0, delta + best score of a wrong class - score of the right one)``.
 
     Parameters
@@ -207,15 +230,17 @@ def multiclass_hinge_loss(predictions: Tensor, targets: Tensor, delta: float = 1
     Raises
     ------
     TypeError
-        If the targets' number of axes is neither the predictions' nor one less.
+        If the targets' number of axes is neither the predictions' nor one less, or labels are not
+        integers.
     """
+    targets = torch.as_tensor(targets, device=predictions.device)
     labels = targets if _are_labels(predictions, targets) else targets.argmax(dim=-1)
     labels = labels.long().unsqueeze(-1)
     best_wrong = predictions.scatter(-1, labels, -torch.inf).max(dim=-1).values
     return torch.relu(delta + best_wrong - predictions.gather(-1, labels).squeeze(-1))
 
 
-def huber_loss(predictions: Tensor, targets: Tensor, delta: float = 1) -> Tensor:
+def huber_loss(predictions: Tensor, targets: Tensor | ArrayLike, delta: float = 1) -> Tensor:
     """Return ``d ** 2 / 2`` where the difference `d` is at most `delta`, and a line beyond.
 
     Parameters
@@ -241,7 +266,9 @@ def huber_loss(predictions: Tensor, targets: Tensor, delta: float = 1) -> Tensor
     return torch.where(difference <= delta, difference.square() / 2, line)
 
 
-def binary_accuracy(predictions: Tensor, targets: Tensor, threshold: float = 0.5) -> Tensor:
+def binary_accuracy(
+    predictions: Tensor, targets: Tensor | ArrayLike, threshold: float = 0.5
+) -> Tensor:
     """Tell which predictions lie on the right side of a threshold.
 
     Parameters
@@ -261,7 +288,9 @@ def binary_accuracy(predictions: Tensor, targets: Tensor, threshold: float = 0.5
     return (predictions >= threshold) == targets
 
 
-def categorical_accuracy(predictions: Tensor, targets: Tensor, top_k: int = 1) -> Tensor:
+def categorical_accuracy(
+    predictions: Tensor, targets: Tensor | ArrayLike, top_k: int = 1
+) -> Tensor:
     """Tell which rows have the right class among the `top_k` most probable.
 
     Of equally probable classes the first is taken for ``top_k=1`` and the last for ``top_k>1``,
@@ -283,8 +312,11 @@ def categorical_accuracy(predictions: Tensor, targets: Tensor, top_k: int = 1) -
     Raises
     ------
     TypeError
-        If the targets' number of axes is neither the predictions' nor one less.
+        If the targets' number of axes is neither the predictions' nor one less, or labels are not
+        integers.
     """
+    predictions = torch.as_tensor(predictions)
+    targets = torch.as_tensor(targets, device=predictions.device)
     if not _are_labels(predictions, targets):
         targets = targets.argmax(dim=-1)
     if top_k == 1:
@@ -297,6 +329,12 @@ def categorical_accuracy(predictions: Tensor, targets: Tensor, top_k: int = 1) -
     return before.sum(dim=-1) < top_k
 
 
+def _aligned_numbers(predictions: Tensor, targets: Tensor | ArrayLike) -> tuple[Tensor, Tensor]:
+    """Return both as :func:`align_targets` does, targets as numbers that may be negative."""
+    predictions, targets = align_targets(predictions, targets)
+    return predictions, targets if targets.is_floating_point() else targets.to(predictions.dtype)
+
+
 def _are_labels(predictions: Tensor, targets: Tensor) -> bool:
     """Tell labels from distributions by their number of axes."""
     if targets.ndim not in (predictions.ndim, predictions.ndim - 1):
@@ -304,4 +342,7 @@ def _are_labels(predictions: Tensor, targets: Tensor) -> bool:
             f"targets must have shape {tuple(predictions.shape[:-1])} (labels) or "
             f"{tuple(predictions.shape)} (distributions), got {tuple(targets.shape)}"
         )
-    return targets.ndim < predictions.ndim
+    labels = targets.ndim < predictions.ndim
+    if labels and (targets.is_floating_point() or targets.dtype == torch.bool):
+        raise TypeError(f"labels must be integers, got {targets.dtype}")
+    return labels

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor, nn
 
+from lasagne.params import ParamSpec, create_param, is_dense
+
 __all__ = [
     "ParamSpec",
     "as_theano_expression",
@@ -22,6 +24,7 @@ __all__ = [
     "default_norm_axes",
     "floatX",
     "inspect_kwargs",
+    "is_dense",
     "one_hot",
     "shared_empty",
     "unique",
@@ -29,9 +32,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-#: What a parameter may be given as: an initialiser, its value, or an existing parameter to share.
-ParamSpec = Callable[[tuple[int, ...]], ArrayLike] | ArrayLike | Tensor
 
 
 def floatX(arr: ArrayLike) -> NDArray[np.float32]:  # noqa: N802
@@ -262,60 +262,6 @@ def inspect_kwargs(func: Callable[..., Any]) -> list[str]:
     """Return the names of the arguments of `func` that have a default."""
     parameters = inspect.signature(func).parameters.values()
     return [p.name for p in parameters if p.default is not p.empty]
-
-
-def create_param(spec: ParamSpec, shape: Sequence[int], name: str | None = None) -> nn.Parameter:
-    """Create a parameter, or check one that is to be shared.
-
-    Parameters
-    ----------
-    spec : callable, array, number or Tensor
-        * a callable (an initialiser) is called with `shape` and returns the value;
-        * an array or a number is the value, converted to float32;
-        * a tensor is used as it is, without a copy: give the parameter of another layer to share.
-    shape : sequence of int
-        The shape required.
-    name : str, optional
-        How to call the parameter in messages.
-
-    Returns
-    -------
-    torch.nn.Parameter
-
-    Raises
-    ------
-    ValueError
-        If a dimension of `shape` is not positive, or the value has another shape.
-    TypeError
-        If `spec` is none of the above, or a tensor computed from others.
-    """
-    shape = tuple(shape)
-    label = "parameter" if name is None else f"parameter {name!r}"
-    if any(d <= 0 for d in shape):
-        raise ValueError(f"{label} cannot be created with the non-positive dimension in {shape}")
-    if isinstance(spec, Tensor):
-        if not spec.is_leaf:
-            raise TypeError(f"{label} cannot be a computed tensor: its value would never change")
-        param = spec if isinstance(spec, nn.Parameter) else nn.Parameter(spec)
-    else:
-        param = nn.Parameter(torch.from_numpy(_sample(spec, shape, label)))
-    if tuple(param.shape) != shape:
-        source = "the initialiser returned" if callable(spec) else "got"
-        raise ValueError(f"{label} must have shape {shape}, {source} {tuple(param.shape)}")
-    return param
-
-
-def _sample(spec: Any, shape: tuple[int, ...], label: str) -> NDArray[np.float32]:
-    """Return the value that `spec` stands for, in memory of its own."""
-    value = spec(shape) if callable(spec) else spec
-    try:
-        if value is None:
-            raise TypeError
-        return np.array(value, dtype=np.float32, order="C")
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{label} must be given as an initialiser, an array or a parameter, got {spec!r}"
-        ) from None
 
 
 def unroll_scan(

@@ -9,6 +9,7 @@ import pickle
 import pickletools
 import re
 import zipfile
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 __all__ = ["load_param_values"]
 
 Values = list[NDArray[Any]]
+
+#: Where the model zoo's dictionaries have the list.
+_KEYS = ("param values", "values")
 
 _ALEXNET_FILE = re.compile(r"(W|b)([01]?)_(\d+)_(\d+)\.npy")
 
@@ -33,9 +37,9 @@ def load_param_values(path: str | PathLike[str]) -> Values:
 
         * an ``.npz`` file of ``numpy.savez(file, *get_all_param_values(network))``, as MIRdl and
           Lasagne's examples wrote it;
-        * a pickle of Lasagne's model zoo (a dictionary with 'param values', or a list of arrays),
-          of Python 2 or 3. No code in it is run: only numbers, text, containers and numeric arrays
-          are built;
+        * a pickle of Lasagne's model zoo (a dictionary with 'param values' or 'values', or a list
+          of arrays), of Python 2 or 3. No code in it is run: only numbers, text, containers and
+          numeric arrays are built;
         * a folder of theano_alexnet's ``.npy`` files, like ``W_0_65.npy``, of which the latest
           epoch is taken. Filters are turned from (channels, height, width, filters) to Lasagne's
           (filters, channels, height, width), and the halves of a layer with two groups joined: they
@@ -89,6 +93,12 @@ def _read_alexnet(folder: Path) -> Values:
     for name, match in sorted(found.items()):
         if int(match[4]) == epoch:
             parts.setdefault((int(match[3]), match[1]), []).append(_read_npy(folder / name))
+    for layer, name in parts:
+        halves = [f"{name}{half}_{layer}_{epoch}.npy" for half in "01"]
+        there = [half for half in halves if half in found]
+        if len(there) == 1:
+            missing = halves[1 - halves.index(there[0])]
+            raise ValueError(f"'{folder}' has {there[0]}, but its other half {missing} is missing")
     try:
         return [np.concatenate([_oriented(part) for part in parts[key]]) for key in sorted(parts)]
     except ValueError as error:
@@ -117,16 +127,19 @@ def _read_pickle(path: Path) -> Values:
             file.seek(0)
             content = _ArrayUnpickler(file, encoding="latin1").load()
         if isinstance(content, dict):
-            if "param values" not in content:
+            if not any(key in content for key in _KEYS):
                 raise ValueError(f"it has no 'param values', only {', '.join(map(repr, content))}")
-            content = content["param values"]
+            content = next(content[key] for key in _KEYS if key in content)
         if not isinstance(content, list | tuple) or not content:
             raise ValueError(f"a list of arrays was expected, got {type(content).__name__}")
         return [_as_array(item) for item in content]
     except OSError:
         raise
     except Exception as error:  # a damaged or hostile stream can make the unpickler raise anything
-        raise ValueError(f"'{path}' holds no parameter values: {error}") from None
+        raise ValueError(
+            f"'{path}' holds no parameter values: it is no .npz file and no folder, and cannot be "
+            f"read as a pickle ({error})"
+        ) from None
 
 
 def _check_memo(file: BinaryIO, size: int) -> None:
@@ -188,24 +201,41 @@ def _scalar(dtype: _Dtype, data: Any = b"") -> Any:
     return np.frombuffer(data, dtype.dtype())[0].item()
 
 
-def _encode(text: str, encoding: str = "latin1") -> bytes:
+def _encode(text: str, encoding: str) -> bytes:
     """Stand in for the function by which Python 3 writes bytes in protocol 2."""
-    return text.encode(encoding)
+    if encoding != "latin1":
+        raise ValueError(f"it asks for the encoding {encoding!r}")
+    return text.encode("latin1")
 
 
-_STANDINS = {
-    "numpy.ndarray": _Array,
-    "numpy.dtype": _Dtype,
-    "_codecs.encode": _encode,
-    "collections.OrderedDict": dict,
+class _Function:
+    """A function which a pickle can call, but not change."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise ValueError("it tries to change a function")
+
+
+_STANDINS: dict[str, _Function] = {
+    "numpy.ndarray": _Function(_Array),
+    "numpy.dtype": _Function(_Dtype),
+    "_codecs.encode": _Function(_encode),
+    "collections.OrderedDict": _Function(dict),
 } | {
-    f"numpy.{core}.{name}": standin
+    f"numpy.{core}.{name}": _Function(standin)
     for core in ("core", "_core")
-    for name, standin in {
-        "multiarray._reconstruct": _Array,
-        "multiarray.scalar": _scalar,
-        "numeric._frombuffer": _from_buffer,
-    }.items()
+    for name, standin in (
+        ("multiarray._reconstruct", _Array),
+        ("multiarray.scalar", _scalar),
+        ("numeric._frombuffer", _from_buffer),
+    )
 }
 
 

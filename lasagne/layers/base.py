@@ -1,12 +1,13 @@
 """The base classes of all layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from lasagne.layers.parameters import ParameterOwner
 from lasagne.nonlinearities import identity
-from lasagne.utils import ParamSpec, create_param
 
 __all__ = ["Incoming", "Layer", "MergeLayer", "Nonlinearity", "Shape", "check_nonlinearity"]
 
@@ -16,7 +17,7 @@ Shape = tuple[int | None, ...]
 Nonlinearity = Callable[[Tensor], Tensor]
 
 
-class Layer(nn.Module):
+class Layer(ParameterOwner):
     """Base class of layers with one input.
 
     A layer is a :class:`torch.nn.Module` that owns its parameters and only refers to the layers
@@ -40,8 +41,11 @@ class Layer(nn.Module):
         The input's shape.
     output_shape : tuple
         The output's shape.
-    params : dict of Tensor to set of str
-        Each parameter's tags; removing 'trainable' from a set freezes the parameter.
+    params : ParameterTags
+        Each parameter's tags, a set; see :class:`lasagne.layers.parameters.ParameterTags`.
+    get_output_kwargs : list of str
+        Arguments of :func:`lasagne.layers.get_output` that the layer knows besides those of its
+        `get_output_for` that have a default.
 
     Raises
     ------
@@ -56,8 +60,8 @@ class Layer(nn.Module):
 
     def __init__(self, incoming: "Incoming", name: str | None = None) -> None:
         super().__init__()
-        self._tags: dict[str, set[str]] = {}
         self.name = name
+        self.get_output_kwargs: list[str] = []
         self.input_layer = incoming if isinstance(incoming, Layer) else None
         self.input_shape = _shape_of(incoming, self)
 
@@ -96,97 +100,6 @@ class Layer(nn.Module):
         """The output's shape, with None where it is not known beforehand."""
         return self.get_output_shape_for(self.input_shape)
 
-    @property
-    def params(self) -> dict[Tensor, set[str]]:
-        """Each parameter's tags."""
-        return {getattr(self, name): tags for name, tags in self._tags.items()}
-
-    def add_param(
-        self, spec: ParamSpec, shape: Sequence[int], name: str | None = None, **tags: bool
-    ) -> Tensor:
-        """Create and register a parameter.
-
-        Parameters
-        ----------
-        spec : callable, array or Tensor
-            An initialiser, the value, or a parameter to share; see
-            :func:`lasagne.utils.create_param`.
-        shape : sequence of int
-            The parameter's shape.
-        name : str, optional
-            The attribute it is registered as, and the end of its key in state dicts; by default
-            'param<i>'.
-        **tags : bool
-            Tags for :meth:`get_params`. 'trainable' and 'regularizable' are True by default. A
-            parameter that is not trainable becomes a buffer.
-
-        Returns
-        -------
-        torch.nn.Parameter or Tensor
-            The parameter, or the buffer.
-
-        Raises
-        ------
-        ValueError
-            If the value does not have the required shape.
-        TypeError
-            If `spec` cannot be made a parameter.
-        """
-        name = f"param{len(self._tags)}" if name is None else name
-        try:
-            param = create_param(spec, shape, name)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{self}: {error}") from None
-        tags = {"trainable": True, "regularizable": True} | tags
-        if tags["trainable"] or param is spec:
-            self.register_parameter(name, param)
-        else:
-            self.register_buffer(name, param.detach())
-        self._tags[name] = {tag for tag, value in tags.items() if value}
-        registered: Tensor = getattr(self, name)
-        return registered
-
-    def remove_param(self, param: Tensor) -> None:
-        """Take a parameter out of the layer; the attributes that held it become None.
-
-        Parameters
-        ----------
-        param : Tensor
-            One of :attr:`params`.
-
-        Raises
-        ------
-        ValueError
-            If it is none of them.
-        """
-        if all(getattr(self, name) is not param for name in self._tags):
-            raise ValueError(f"{self} has no such parameter, of shape {tuple(param.shape)}")
-        attributes = {**vars(self), **self._parameters, **self._buffers}
-        for name in [name for name, value in attributes.items() if value is param]:
-            self._tags.pop(name, None)
-            setattr(self, name, None)
-
-    def get_params(self, unwrap_shared: bool = True, **tags: bool) -> list[Tensor]:
-        """Return the layer's parameters, in the order in which they were added.
-
-        Parameters
-        ----------
-        unwrap_shared : bool, default True
-            Without effect: Theano's expressions of parameters do not exist here.
-        **tags : bool
-            ``tag=True`` selects parameters with the tag, ``tag=False`` those without.
-
-        Returns
-        -------
-        list of Tensor
-            For instance ``get_params(trainable=True, regularizable=False)`` returns the biases.
-        """
-        return [
-            getattr(self, name)
-            for name, own in self._tags.items()
-            if all((tag in own) == wanted for tag, wanted in tags.items())
-        ]
-
     def get_output_shape_for(self, input_shape: Any) -> Shape:
         """Return the output's shape for an input of the given shape.
 
@@ -214,7 +127,7 @@ class Layer(nn.Module):
             The arguments of :func:`lasagne.layers.get_output`, like `deterministic`. All layers
             get all of them and ignore those they do not know.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{self} must implement get_output_for()")
 
     def forward(self, input: Any, **kwargs: Any) -> Tensor:
         """Return :meth:`get_output_for`; calling the layer runs PyTorch's hooks too."""
@@ -251,9 +164,11 @@ class MergeLayer(Layer):
     """
 
     def __init__(self, incomings: Sequence[Incoming], name: str | None = None) -> None:
-        nn.Module.__init__(self)
-        self._tags = {}
+        ParameterOwner.__init__(self)
         self.name = name
+        self.get_output_kwargs = []
+        if isinstance(incomings, Layer) or not isinstance(incomings, Iterable):
+            raise TypeError(f"{self}: incomings must be a list of layers, got {incomings!r}")
         self.input_layers = [i if isinstance(i, Layer) else None for i in incomings]
         self.input_shapes = [_shape_of(incoming, self) for incoming in incomings]
 
@@ -264,11 +179,11 @@ class MergeLayer(Layer):
 
     def get_output_shape_for(self, input_shapes: Any) -> Shape:
         """Return the output's shape for inputs of the given shapes."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self} must implement get_output_shape_for()")
 
     def get_output_for(self, inputs: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
         """Return the layer's output for a list of inputs."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self} must implement get_output_for()")
 
 
 def check_nonlinearity(nonlinearity: Nonlinearity | None, layer: Layer) -> Nonlinearity:
@@ -281,6 +196,9 @@ def check_nonlinearity(nonlinearity: Nonlinearity | None, layer: Layer) -> Nonli
     """
     if nonlinearity is None:
         return identity
+    if isinstance(nonlinearity, type):
+        name = nonlinearity.__name__
+        raise TypeError(f"{layer}: nonlinearity must be an instance, {name}(), got the class")
     if not callable(nonlinearity):
         raise TypeError(f"{layer}: nonlinearity must be callable or None, got {nonlinearity!r}")
     return nonlinearity
@@ -289,10 +207,14 @@ def check_nonlinearity(nonlinearity: Nonlinearity | None, layer: Layer) -> Nonli
 def _shape_of(incoming: Any, layer: Layer) -> Shape:
     """Return the shape that `incoming` has or is, once it makes sense."""
     shape = incoming.output_shape if isinstance(incoming, Layer) else incoming
-    if not isinstance(shape, tuple) or not all(d is None or isinstance(d, int) for d in shape):
+    if not isinstance(shape, tuple) or not all(d is None or _is_integer(d) for d in shape):
         raise TypeError(
             f"{layer}: incoming must be a layer or a tuple of integers and None, got {incoming!r}"
         )
     if any(d is not None and d <= 0 for d in shape):
         raise ValueError(f"{layer}: the input's sizes must be positive or None, got {shape}")
-    return shape
+    return tuple(None if d is None else int(d) for d in shape)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

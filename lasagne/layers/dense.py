@@ -74,7 +74,7 @@ class DenseLayer(Layer):
                 f"{self.input_shape} for num_leading_axes={num_leading_axes}"
             )
         self.W = self.add_param(W, (math.prod(sizes), self.num_units), name="W")
-        if self.W is not W:
+        if not isinstance(W, Tensor):
             # One unit's weights lie side by side in memory, which products of few units need.
             self.W.data = self.W.data.t().contiguous().t()
         self.b = (

@@ -11,13 +11,16 @@ Theano's optimiser rewrote graphs; :class:`lasagne.layers.Network` does so in tw
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from lasagne.layers.base import Layer
 from lasagne.layers.conv import Conv1DLayer, Conv2DLayer, Conv3DLayer
+from lasagne.layers.dnn import Conv2DDNNLayer, Conv3DDNNLayer
 from lasagne.layers.pool import (
     MaxPool1DLayer,
     MaxPool2DLayer,
@@ -38,15 +41,17 @@ from lasagne.nonlinearities import (
     tanh,
 )
 
-__all__ = ["Block", "Sources", "find_blocks"]
+__all__ = ["Block", "Sources", "find_blocks", "is_watched"]
 
 #: Where a layer finds its input: one index, several, or None for a network's input.
 Sources = Sequence[int | tuple[int, ...] | None]
 
-_CONVOLUTIONS = (Conv1DLayer, Conv2DLayer, Conv3DLayer)
+_CONVOLUTIONS = (Conv1DLayer, Conv2DLayer, Conv3DLayer, Conv2DDNNLayer, Conv3DDNNLayer)
 _MAX_POOLS = (MaxPool1DLayer, MaxPool2DLayer, MaxPool3DLayer)
 _POOLS = (*_MAX_POOLS, Pool1DLayer, Pool2DLayer, Pool3DLayer)
+_CONVOLVE = (functional.conv1d, functional.conv2d, functional.conv3d)
 _ELEMENTWISE = (elu, linear, rectify, sigmoid, softplus, tanh)
+_ELEMENTWISE_TYPES = (LeakyRectify, SELU, ScaledTanH)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Block:
         Indices of the layers whose values the block yields.
     indices : tuple of int
         Indices of all its layers, the first convolution's first.
+    arguments, pool_arguments : tuple
+        What the convolutions have in common, and the pooling layers (None without).
     """
 
     convolutions: tuple[Any, ...]
@@ -72,26 +79,30 @@ class Block:
     source: int
     results: tuple[int, ...]
     indices: tuple[int, ...]
+    arguments: tuple[Any, ...]
+    pool_arguments: tuple[Any, ...] | None
 
     def __call__(self, input: Tensor, **kwargs: Any) -> Sequence[Tensor]:
         """Return the value of every convolution, or of the pooling layer on it."""
-        if self._is_watched():
+        if not self._is_as_planned():
             values = [layer(input, **kwargs) for layer in self.convolutions]
             pairs = zip(self.pools, values, strict=False)
             return [pool(value, **kwargs) for pool, value in pairs] or values
         value = self._pooled_and_activated(_convolve(self.convolutions, input))
         if len(self.convolutions) == 1:
             return (value,)
-        return value.split([layer.num_filters for layer in self.convolutions], dim=1)
+        starts = accumulate((layer.num_filters for layer in self.convolutions), initial=0)
+        pairs = zip(self.convolutions, starts, strict=False)
+        return [value.narrow(1, start, layer.num_filters) for layer, start in pairs]
 
-    def _is_watched(self) -> bool:
-        """Tell whether a layer has hooks, which want its own input and output."""
-        return any(
-            layer._forward_hooks
-            or layer._forward_pre_hooks
-            or layer._backward_hooks
-            or layer._backward_pre_hooks
-            for layer in (*self.convolutions, *self.pools)
+    def _is_as_planned(self) -> bool:
+        """Tell whether no layer was changed since, and none has hooks, which want its own value."""
+        first = self.convolutions[0]
+        return (
+            _can_be_fused(first)
+            and all(_arguments(layer) == self.arguments for layer in self.convolutions)
+            and all(_arguments(pool) == self.pool_arguments for pool in self.pools)
+            and not any(is_watched(layer) for layer in (*self.convolutions, *self.pools))
         )
 
     def pays(self) -> bool:
@@ -137,22 +148,36 @@ def find_blocks(
             pool = layers[pool_of[i]] if i in pool_of else None
             key = (sources[i], _arguments(layer), None if pool is None else _arguments(pool))
             groups.setdefault(key, []).append(i)
-    blocks = [_block(members, layers, sources, pool_of) for members in groups.values()]
+    blocks = [_block(key, members, layers, pool_of) for key, members in groups.items()]
     return {block.indices[0]: block for block in blocks if block.pays()}
 
 
+def is_watched(layer: nn.Module) -> bool:
+    """Tell whether a layer has hooks."""
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+    )
+
+
 def _block(
-    members: Sequence[int], layers: Sequence[Layer], sources: Sources, pool_of: Mapping[int, int]
+    key: tuple[Any, ...],
+    members: Sequence[int],
+    layers: Sequence[Layer],
+    pool_of: Mapping[int, int],
 ) -> Block:
+    source, arguments, pool_arguments = key
     pools = [pool_of[i] for i in members if i in pool_of]
-    source = sources[members[0]]
-    assert isinstance(source, int)
     return Block(
         convolutions=tuple(layers[i] for i in members),
         pools=tuple(layers[i] for i in pools),
         source=source,
         results=tuple(pools or members),
         indices=(*members, *pools),
+        arguments=arguments,
+        pool_arguments=pool_arguments,
     )
 
 
@@ -191,13 +216,14 @@ def _convolve(layers: Sequence[Any], input: Tensor) -> Tensor:
 
 
 def _can_be_fused(layer: Any) -> bool:
+    """Tell whether filters and values do not depend on each other in any of its functions."""
     nonlinearity = layer.nonlinearity
-    elementwise = isinstance(nonlinearity, LeakyRectify | SELU | ScaledTanH)
-    return not layer.untie_biases and (elementwise or nonlinearity in _ELEMENTWISE)
+    elementwise = type(nonlinearity) in _ELEMENTWISE_TYPES or nonlinearity in _ELEMENTWISE
+    return elementwise and not layer.untie_biases and layer.convolution in _CONVOLVE
 
 
 def _keeps_order(nonlinearity: Callable[[Tensor], Tensor]) -> bool:
     """Tell whether the largest value stays the largest, exactly."""
-    if isinstance(nonlinearity, LeakyRectify):
+    if type(nonlinearity) is LeakyRectify:
         return nonlinearity.leakiness >= 0
     return nonlinearity is rectify

@@ -37,8 +37,8 @@ def get_all_layers(layer: Layers, treat_as_input: Collection[Layer] | None = Non
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
-        The output layer or layers.
+    layer : Layer, iterable of Layer or Network
+        The output layer or layers; all functions here take a network in their place.
     treat_as_input : collection of Layer, optional
         Layers not to look below of.
 
@@ -47,6 +47,7 @@ def get_all_layers(layer: Layers, treat_as_input: Collection[Layer] | None = Non
     list of Layer
         In topological order, starting from the first input.
     """
+    layer = getattr(layer, "output_layer", layer)
     queue: deque[Layer | None] = deque([layer] if isinstance(layer, Layer) else layer)
     seen: set[Layer] = set(treat_as_input or ())
     result: dict[Layer, None] = {}
@@ -94,6 +95,8 @@ def get_output(
     UserWarning
         If an argument is not known to any layer.
     """
+    layer_or_layers = getattr(layer_or_layers, "output_layer", layer_or_layers)
+    by_layer = isinstance(inputs, Mapping)
     given = inputs if isinstance(inputs, Mapping) else {}
     layers = get_all_layers(layer_or_layers, given)
     outputs: dict[Layer | None, Any] = {
@@ -102,7 +105,7 @@ def get_output(
     for layer in layers:
         if layer not in outputs:
             if isinstance(layer, InputLayer):
-                value = layer.input_var if inputs is None or given else inputs
+                value = layer.input_var if inputs is None or by_layer else inputs
                 if value is None:
                     raise ValueError(f"get_output() was called without an input for {layer}")
                 outputs[layer] = layer(torch.as_tensor(value))
@@ -139,6 +142,7 @@ def get_output_shape(
     ValueError
         If the shape of an input is missing.
     """
+    layer_or_layers = getattr(layer_or_layers, "output_layer", layer_or_layers)
     given = input_shapes if isinstance(input_shapes, Mapping) else {}
     shapes: dict[Layer | None, Shape] = {layer: given[layer] for layer in given}
     for layer in get_all_layers(layer_or_layers, given):
@@ -182,8 +186,12 @@ def count_params(layer: Layers, **tags: bool) -> int:
 
 
 def get_all_param_values(layer: Layers, **tags: bool) -> list[NDArray[Any]]:
-    """Return copies of the values of :func:`get_all_params`, as NumPy arrays."""
-    return [param.detach().cpu().numpy().copy() for param in get_all_params(layer, **tags)]
+    """Return copies of the values of :func:`get_all_params`, as NumPy arrays.
+
+    NumPy has no bfloat16: such values come as float32.
+    """
+    params = (param.detach().cpu() for param in get_all_params(layer, **tags))
+    return [(p.float() if p.dtype == torch.bfloat16 else p).numpy().copy() for p in params]
 
 
 def set_all_param_values(layer: Layers, values: Sequence[ArrayLike | Tensor], **tags: bool) -> None:
@@ -203,7 +211,14 @@ def set_all_param_values(layer: Layers, values: Sequence[ArrayLike | Tensor], **
     ValueError
         If there are too many or too few values, or one does not have its parameter's shape.
         No parameter has been changed then.
+    TypeError
+        If `values` is not a list.
     """
+    if not isinstance(values, list | tuple):
+        raise TypeError(
+            "values must be a list of arrays, as get_all_param_values() and "
+            f"lasagne.weights.load_param_values(path) return it, got {type(values).__name__}"
+        )
     params = get_all_params(layer, **tags)
     if len(values) != len(params):
         raise ValueError(f"mismatch: got {len(values)} values to set {len(params)} parameters")
@@ -225,7 +240,8 @@ def accepted_kwargs(layers: Iterable[Layer]) -> set[str]:
     Layers that a layer computes by itself, like those of a recurrent layer's step, count too.
     """
     known = (one for layer in layers for one in layer.modules() if isinstance(one, Layer))
-    return {"deterministic"}.union(*(inspect_kwargs(one.get_output_for) for one in known))
+    names = (inspect_kwargs(one.get_output_for) + one.get_output_kwargs for one in known)
+    return {"deterministic"}.union(*names)
 
 
 def describe_unused(kwargs: Iterable[str], accepted: Collection[str]) -> str:
@@ -258,7 +274,7 @@ def _inputs_of(layer: Layer, known: Mapping[Layer | None, Any], caller: str) -> 
 def _label(layer: Layers, param: Tensor) -> str:
     """Return how to call `param` in a message."""
     for index, owner in enumerate(get_all_layers(layer)):
-        for name, own in owner.named_parameters() if param.requires_grad else owner.named_buffers():
+        for name, own in chain(owner.named_parameters(), owner.named_buffers()):
             if own is param:
                 return f"parameter {name!r} of {owner} (layer {index})"
     return "a parameter"

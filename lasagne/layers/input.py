@@ -1,6 +1,6 @@
 """Where data enters a network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -26,9 +26,9 @@ class InputLayer(Layer):
     Raises
     ------
     TypeError
-        If `shape` is not made of integers and None.
+        If `shape` is not made of integers and None, or `input_var` is no tensor.
     ValueError
-        If `shape` has a size that is not positive.
+        If `shape` has a size that is not positive, or another number of axes than `input_var`.
     """
 
     def __init__(
@@ -38,8 +38,20 @@ class InputLayer(Layer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(shape, Iterable):
+            raise TypeError(f"InputLayer: shape must be a tuple of sizes and None, got {shape!r}")
         super().__init__(tuple(shape), name=name, **kwargs)
         self.shape = self.input_shape
+        if input_var is not None and not isinstance(input_var, Tensor):
+            raise TypeError(
+                f"{self}: input_var must be a tensor that get_output is to use, or None, "
+                f"got {type(input_var).__name__}"
+            )
+        if input_var is not None and input_var.ndim != len(self.shape):
+            raise ValueError(
+                f"{self}: input_var must have the {len(self.shape)} axes of {self.shape}, "
+                f"got {tuple(input_var.shape)}"
+            )
         self.input_var = input_var
 
     @property

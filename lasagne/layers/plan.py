@@ -78,9 +78,9 @@ def sources_of(layers: Sequence[Layer]) -> Sources:
     return [_source(layer, index) for layer in layers]
 
 
-def with_one_input(sources: Sources) -> Sources:
+def with_one_input(layers: Sequence[Layer], sources: Sources) -> Sources:
     """Return the sources for the case that all of a network's inputs are the same tensor."""
-    inputs = [i for i, source in enumerate(sources) if source is None]
+    inputs = [i for i, layer in enumerate(layers) if type(layer) is InputLayer]
     return [inputs[0] if source in inputs else source for source in sources]
 
 

@@ -96,3 +96,27 @@ def test_errors():
         updates.apply_nesterov_momentum(updates.sgd(None, [w], 0.1), momentum=-1)
     with pytest.raises(ValueError, match="params must be among the parameters of the optimizer"):
         updates.apply_momentum(updates.sgd(None, [w], 0.1), [other])
+
+
+def test_momentum_on_momentum():
+    """Each keeps a velocity of its own."""
+    w, v1, v2, expected = nn.Parameter(torch.ones(1).double()), 0.0, 0.0, 1.0
+    inner = updates.apply_momentum(updates.sgd(None, [w], 0.1), momentum=0.5)
+    optimizer = updates.apply_nesterov_momentum(inner, momentum=0.9)
+    for _ in range(3):
+        w.grad = w.detach().clone()
+        v1 = 0.5 * v1 - 0.1 * expected
+        v2 = 0.9 * v2 + v1
+        expected = expected + v1 + 0.9 * v2
+        optimizer.step()
+    assert w.item() == pytest.approx(expected)
+
+
+def test_a_group_added_later_gathers_momentum_too():
+    w, z = (nn.Parameter(torch.zeros(1)) for _ in range(2))
+    optimizer = updates.apply_momentum(updates.sgd(None, [w], 0.1), momentum=0.5)
+    optimizer.add_param_group({"params": [z]})
+    for _ in range(2):
+        w.grad, z.grad = torch.ones(1), torch.ones(1)
+        optimizer.step()
+    assert w.item() == z.item() == pytest.approx(-0.25)

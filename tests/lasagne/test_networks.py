@@ -115,7 +115,25 @@ def test_theano_alexnets_files(tmp_path):
     write_theano_alexnet(tmp_path, params, epoch=65)
     network = alexnet(golden.spec)
     set_all_param_values(network, load_param_values(tmp_path))
-    y = get_output(network, golden.golden["x"][0], deterministic=True)
+    x = golden.golden["x"][0]
+    y = get_output(network, x, deterministic=True)
     torch.testing.assert_close(
         y.double(), torch.tensor(golden.golden["softmax"]), rtol=1e-5, atol=1e-6
     )
+
+
+def test_theano_alexnets_dropout(tmp_path):
+    """Its activations were halved in testing: as the guide says, the weights above are, here."""
+    golden = GoldenNetwork("theano_alexnet")
+    values = [golden.golden[f"p{i}"] for i in range(16)]
+    network = alexnet(golden.spec)
+    x = torch.tensor(golden.golden["x"][0])
+    set_all_param_values(network, values)
+    first_dense = network.input_layer.input_layer.input_layer.input_layer
+    hidden = get_output(first_dense, x, deterministic=True)
+    for i in (12, 14):
+        hidden = 0.5 * hidden @ torch.tensor(values[i]) + torch.tensor(values[i + 1])
+        hidden = torch.relu(hidden) if i == 12 else torch.softmax(hidden, 1)
+        values[i] = values[i] / 2
+    set_all_param_values(network, values)
+    torch.testing.assert_close(get_output(network, x, deterministic=True), hidden)

@@ -136,3 +136,60 @@ def test_huber_loss_is_torchs(delta: float):
     a, b = torch.randn(30, 2), torch.randn(30, 2)
     expected = torch.nn.functional.huber_loss(a, b, reduction="none", delta=delta)
     torch.testing.assert_close(huber_loss(a, b, delta), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_integer_targets_may_be_unsigned(dtype: torch.dtype):
+    x, t = torch.tensor([-2.0, 2.0]), torch.tensor([0, 1]).to(dtype)
+    assert binary_hinge_loss(x, t, log_odds=True).tolist() == [0, 0]
+    p = torch.tensor([0.25, 0.25])
+    expected = [-math.log(0.75), -math.log(0.25)]
+    assert objectives.binary_crossentropy(p, t).tolist() == pytest.approx(expected)
+
+
+def test_targets_may_be_numbers_or_arrays():
+    p = torch.tensor([[0.25], [0.5]])
+    assert objectives.binary_crossentropy(p, 1).flatten().tolist() == pytest.approx(
+        [-math.log(0.25), -math.log(0.5)]
+    )
+    assert objectives.squared_error(p, np.array([0.25, 1.5])).tolist() == [[0], [1]]
+    assert categorical_accuracy(np.eye(3), np.array([0, 1, 0])).tolist() == [True, True, False]
+    assert categorical_crossentropy(torch.ones(2, 1), np.array([0, 0])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("x", [20.0, -20.0, 200.0])
+def test_crossentropy_of_sigmoid_stays_finite(x: float):
+    """log(1 + exp(x)) for a target of 0, with the sigmoid as its gradient, as Theano's."""
+    value = torch.tensor([x], requires_grad=True)
+    loss = objectives.binary_crossentropy(nonlinearities.sigmoid(value), torch.zeros(1))
+    assert loss.item() == pytest.approx(max(x, 0) + math.log1p(math.exp(-abs(x))), abs=1e-8)
+    (gradient,) = torch.autograd.grad(loss.sum(), value)
+    assert gradient.item() == pytest.approx(1 / (1 + math.exp(-x)), abs=1e-8)
+
+
+def test_probabilities_changed_in_place_are_taken_as_they_are():
+    with torch.no_grad():
+        p = nonlinearities.softmax(torch.tensor([[0.0, 5.0]]))
+        p.clamp_(0.1, 0.9)
+    assert categorical_crossentropy(p, torch.tensor([0])).item() == pytest.approx(-math.log(0.1))
+
+
+def test_labels_must_be_classes():
+    p = nonlinearities.softmax(torch.zeros(2, 3))
+    with pytest.raises(IndexError):
+        categorical_crossentropy(p, torch.tensor([-100, 0]))
+    for labels in (torch.tensor([0.0, 1.7]), torch.tensor([True, False])):
+        with pytest.raises(TypeError, match="labels must be integers, got torch"):
+            categorical_crossentropy(p, labels)
+
+
+def test_inner_layers_do_not_keep_their_preactivation():
+    from lasagne.layers import DenseLayer, InputLayer, Network, NonlinearityLayer
+
+    seen = []
+    hidden = DenseLayer(InputLayer((None, 2)), 3, nonlinearity=nonlinearities.sigmoid)
+    hidden.register_forward_hook(lambda layer, args, output: seen.append(output))
+    output = NonlinearityLayer(hidden, nonlinearities.sigmoid)
+    y = Network(output)(torch.ones(1, 2))
+    assert hasattr(y, "log_odds")
+    assert not hasattr(seen[0], "log_odds")

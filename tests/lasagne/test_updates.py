@@ -46,7 +46,7 @@ def test_golden(
     path: Path, dtype: torch.dtype, tolerance: float, fused: bool, monkeypatch: pytest.MonkeyPatch
 ):
     if not fused:
-        monkeypatch.setattr(optimizers, "_have_fused_kernel", lambda params: False)
+        monkeypatch.setattr(optimizers.rules, "_have_fused_kernel", lambda params: False)
     spec, stored = load(path)
     params = start(stored, dtype)
     optimizer = getattr(updates, spec["function"])(None, params, **spec["kwargs"])
@@ -204,7 +204,7 @@ def test_closure():
 def test_rate_multiplier_and_weight_decay(rule: str, fused: bool, monkeypatch: pytest.MonkeyPatch):
     """They equal another rate, and a gradient to which the decay was added by hand."""
     if not fused:
-        monkeypatch.setattr(optimizers, "_have_fused_kernel", lambda params: False)
+        monkeypatch.setattr(optimizers.rules, "_have_fused_kernel", lambda params: False)
     kwargs = {"learning_rate": 0.1} | RULES[rule]
     start_value = torch.randn(5, dtype=torch.float64)
     param, twin = nn.Parameter(start_value.clone()), nn.Parameter(start_value.clone())
@@ -238,3 +238,39 @@ def test_numbers_of_a_group_must_not_be_negative():
         ValueError, match=r"weight_decay of a group must not be negative, got -0\.1"
     ):
         updates.sgd(None, [group], 0.1)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_parameter_with_gaps_in_memory(rule: str):
+    """What lies between its values must stay as it is."""
+    memory, twin = torch.ones(4, 8), nn.Parameter(torch.ones(4, 4))
+    param = nn.Parameter(memory[:, :4])
+    grad = torch.randn(4, 4)
+    for each in (param, twin):
+        optimizer = getattr(updates, rule)(None, [each], **RULES[rule])
+        for _ in range(2):
+            each.grad = grad.clone()
+            optimizer.step()
+    torch.testing.assert_close(param, twin)
+    assert (memory[:, 4:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"rate_multipler": 2}, r"no entry 'rate_multipler' \(did you mean 'rate_multiplier'\?\)"),
+        ({"learning_rate": 2}, r"no entry 'learning_rate' \(did you mean 'lr'\?\)"),
+    ],
+)
+def test_misspelt_entries_of_a_group(entry: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        updates.sgd(None, [{"params": [nn.Parameter(torch.ones(1))], **entry}], 0.1)
+
+
+def test_there_is_no_dictionary_of_updates():
+    w = nn.Parameter(torch.ones(1))
+    optimizer = updates.sgd(None, [w], 0.1)
+    with pytest.raises(TypeError, match="returns an optimizer, not a dictionary of updates"):
+        optimizer[w] = w
+    with pytest.raises(TypeError, match="returns an optimizer, not a dictionary of updates"):
+        optimizer[w]

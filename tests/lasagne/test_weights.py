@@ -121,6 +121,20 @@ def refused(path: Path, content: bytes) -> str:
     return str(caught.value)
 
 
+def test_a_pickle_changes_no_function(tmp_path: Path):
+    """BUILD with a pair of states would set attributes of what GLOBAL found."""
+    for name in (b"_codecs\nencode", b"numpy\nndarray", b"numpy.core.multiarray\nscalar"):
+        stream = b"c" + name + b"\n(N(dS'__doc__'\nS'changed'\nstb."
+        assert "it tries to change a function" in refused(tmp_path / "model.pkl", stream)
+
+
+@pytest.mark.parametrize("key", ["param values", "values"])
+def test_keys_of_the_model_zoo(tmp_path: Path, key: str):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"synset words": ["cat"], key: [np.ones(2)]}))
+    assert load_param_values(path)[0].tolist() == [1, 1]
+
+
 def test_a_pickle_runs_nothing(tmp_path: Path):
     marker = tmp_path / "ran"
     stream = b"cos\nsystem\n(S'touch " + str(marker).encode() + b"'\ntR."
@@ -168,6 +182,10 @@ def test_folders_that_hold_no_values(tmp_path: Path):
     with pytest.raises(ValueError, match=r"W_0_1.npy' holds no array"):
         load_param_values(tmp_path)
     np.save(tmp_path / "W0_0_2.npy", np.ones((2, 3)))
+    with pytest.raises(
+        ValueError, match="its other half W1_0_2.npy is missing"
+    ):
+        load_param_values(tmp_path)
     np.save(tmp_path / "W1_0_2.npy", np.ones((2, 4)))
     with pytest.raises(ValueError, match="holds parts that do not fit together"):
         load_param_values(tmp_path)

@@ -3,7 +3,7 @@
 # Initialisers keep no state, so that they can be shared as defaults.
 # ruff: noqa: B008
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from lasagne import init, nonlinearities
 from lasagne.layers.base import Incoming, Layer, Nonlinearity, Shape, check_nonlinearity
 from lasagne.layers.dense import DenseLayer
-from lasagne.layers.helper import accepted_kwargs, get_all_layers, get_all_params
+from lasagne.layers.helper import accepted_kwargs, get_all_layers
 from lasagne.layers.input import InputLayer
 from lasagne.layers.network import Network
 from lasagne.layers.recurrent.base import (
@@ -178,31 +178,11 @@ class CustomRecurrentLayer(BaseRecurrentLayer):
                 f"have the same shape but for the batch, got {from_input} and {to_hidden}"
             )
 
-    @property
-    def params(self) -> dict[Tensor, set[str]]:
-        """Each parameter's tags, those of both networks included."""
-        tags = super().params
+    def _tagged(self) -> Iterator[tuple[Tensor, set[str]]]:
+        """Return this layer's parameters and their tags, then those of both networks."""
+        yield from super()._tagged()
         for layer in get_all_layers([self.input_to_hidden, self.hidden_to_hidden]):
-            tags |= layer.params
-        return tags
-
-    def get_params(self, unwrap_shared: bool = True, **tags: bool) -> list[Tensor]:
-        """Return this layer's parameters, then those of both networks.
-
-        Parameters
-        ----------
-        unwrap_shared, **tags
-            As for :meth:`Layer.get_params`.
-
-        Returns
-        -------
-        list of Tensor
-        """
-        networks = [self.input_to_hidden, self.hidden_to_hidden]
-        return [
-            *super().get_params(unwrap_shared, **tags),
-            *get_all_params(networks, unwrap_shared, **tags),
-        ]
+            yield from layer._tagged()
 
     def get_output_shape_for(self, input_shapes: Sequence[Shape]) -> Shape:
         """Return batch size, length unless only the end is returned, and the networks' sizes."""

@@ -113,3 +113,25 @@ def test_channels_last(path: Path):
     ]
     network = case.network.to(memory_format=torch.channels_last)
     torch.testing.assert_close(output(network, x), expected)
+
+
+@EACH
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_training_mode_traced_and_in_half_precision(path: Path):
+    """Batch statistics and noise are the same in a trace, and finite under autocast."""
+    case = Case(path, torch.float32)
+    x, twin = inputs(case), copy.deepcopy(case.network)
+    traced = torch.compile(twin, backend="eager", fullgraph=True)
+    results = []
+    for network in (case.network, traced):
+        torch.manual_seed(3)
+        results.append(network(*x)[0])
+    torch.testing.assert_close(*results)
+    for key, value in case.network.state_dict().items():
+        torch.testing.assert_close(twin.state_dict()[key], value)
+    torch.compiler.reset()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert case.network(*x)[0].isfinite().all()
+    for buffer in case.network.buffers():
+        assert buffer.dtype == torch.float32
+        assert buffer.isfinite().all()

@@ -171,3 +171,59 @@ def test_copies_compute_with_their_own_parameters(change):
     assert not twin(x).any()
     assert network(x).any()
     assert len(get_all_layers(twin.output_layer)) == 6
+
+
+def pair(**kwargs) -> tuple[Layer, list[Conv2DLayer]]:
+    incoming = InputLayer((None, 2, 6, 6))
+    convolutions = [Conv2DLayer(incoming, 3, 3, **kwargs) for _ in range(2)]
+    return ConcatLayer([MaxPool2DLayer(one, 2) for one in convolutions]), convolutions
+
+
+def test_a_convolution_of_ones_own_sees_its_own_filters():
+    def scaled(x, w, b, **kwargs):
+        return torch.nn.functional.conv2d(x, w.sign() * w.abs().mean(), b, **kwargs)
+
+    layer, _ = pair(convolution=scaled)
+    check(layer, (4, 2, 6, 6), expected_blocks=0)
+
+
+def test_a_subclass_of_a_nonlinearity_may_do_anything():
+    class Centred(nonlinearities.LeakyRectify):
+        def __call__(self, x):
+            return x - x.mean(dim=1, keepdim=True)
+
+    layer, _ = pair(nonlinearity=Centred())
+    check(layer, (4, 2, 6, 6), expected_blocks=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda conv: setattr(conv, "nonlinearity", torch.tanh),
+        lambda conv: setattr(conv, "flip_filters", False),
+        lambda conv: setattr(conv, "stride", (1, 2)),
+        lambda conv: conv.remove_param(conv.b),
+    ],
+)
+@pytest.mark.parametrize("changed", [[0], [1], [0, 1]])
+def test_layers_that_are_changed_later(change, changed):
+    layer, convolutions = pair()
+    network, x = Network([layer.input_layers[0], layer.input_layers[1]]), torch.randn(3, 2, 6, 6)
+    for i in changed:
+        change(convolutions[i])
+    expected = get_output(network.output_layer, x)
+    for ours, theirs in zip(network(x), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_input_layers_of_ones_own_are_heard():
+    class Doubled(InputLayer):
+        def get_output_for(self, input, **kwargs):
+            return 2 * input
+
+    left, right = InputLayer((None, 2)), Doubled((None, 2))
+    network, x = Network(ConcatLayer([left, right])), torch.ones(1, 2)
+    assert network(x).tolist() == [[1, 1, 2, 2]]
+    handle = left.register_forward_hook(lambda layer, args, output: output + 5)
+    assert network(x).tolist() == [[6, 6, 2, 2]]
+    handle.remove()

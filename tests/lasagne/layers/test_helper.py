@@ -108,3 +108,29 @@ def test_set_all_param_values_errors_change_nothing():
     with pytest.raises(ValueError, match=message):
         layers.set_all_param_values(layer, [np.ones((4, 3)), np.ones(4)])
     assert not layer.W.any()
+
+
+def test_values_must_be_a_list():
+    layer = DenseLayer(InputLayer((None, 2)), 2)
+    for wrong in ("model.npz", {"arr_0": 1}, np.ones((2, 2))):
+        with pytest.raises(TypeError, match=r"values must be a list .*load_param_values\(path\)"):
+            layers.set_all_param_values(layer, wrong)
+
+
+def test_values_of_half_precision():
+    layer = DenseLayer(InputLayer((None, 2)), 2).bfloat16()
+    values = layers.get_all_param_values(layer)
+    assert [value.dtype for value in values] == [np.float32, np.float32]
+    layers.set_all_param_values(layer, values)
+
+
+def test_an_empty_dictionary_of_inputs():
+    layer = InputLayer((None, 2), input_var=torch.ones(1, 2))
+    assert layers.get_output(layer, {}).tolist() == [[1, 1]]
+
+
+def test_arguments_that_a_layer_announces():
+    layer = DenseLayer(InputLayer((None, 2)), 2)
+    layer.get_output_kwargs.append("temperature")
+    layers.get_output(layer, torch.ones(1, 2), temperature=2)
+    layers.Network(layer)(torch.ones(1, 2), temperature=2)

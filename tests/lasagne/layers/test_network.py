@@ -5,6 +5,7 @@ import gc
 import pickle
 import weakref
 
+import numpy as np
 import pytest
 import torch
 
@@ -163,3 +164,27 @@ def test_can_be_traced_as_one_graph(convnet):
     traced = torch.compile(network, backend="eager", fullgraph=True)
     expected = network(x, deterministic=True)
     torch.testing.assert_close(traced(x, deterministic=True), expected)
+
+
+def test_arrays_and_precision(convnet):
+    network, x = Network(convnet), np.zeros((2, 1, 8, 8))
+    with pytest.raises(TypeError, match=r"an input is float64, .* torch\.float32: give x\.float"):
+        network(x)
+    assert network(x.astype(np.float32)).shape == (2, 3)
+    assert network.double()(x).dtype == torch.float64
+
+
+def test_what_is_no_layer():
+    for wrong in (torch.ones(2), {"out": 1}, [1]):
+        with pytest.raises(TypeError, match="a network is made of a layer or a list of layers"):
+            Network(wrong)
+
+
+def test_functions_of_layers_take_a_network(convnet):
+    network, x = Network(convnet), torch.randn(2, 1, 8, 8)
+    assert layers.get_all_params(network) == layers.get_all_params(convnet)
+    assert layers.count_params(network) == layers.count_params(convnet)
+    layers.set_all_param_values(network, layers.get_all_param_values(network))
+    expected = layers.get_output(convnet, x, deterministic=True)
+    assert torch.equal(layers.get_output(network, x, deterministic=True), expected)
+    assert layers.get_output_shape(network, (5, 1, 8, 8)) == (5, 3)
