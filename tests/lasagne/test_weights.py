@@ -182,9 +182,7 @@ def test_folders_that_hold_no_values(tmp_path: Path):
     with pytest.raises(ValueError, match=r"W_0_1.npy' holds no array"):
         load_param_values(tmp_path)
     np.save(tmp_path / "W0_0_2.npy", np.ones((2, 3)))
-    with pytest.raises(
-        ValueError, match="its other half W1_0_2.npy is missing"
-    ):
+    with pytest.raises(ValueError, match="its other half W1_0_2.npy is missing"):
         load_param_values(tmp_path)
     np.save(tmp_path / "W1_0_2.npy", np.ones((2, 4)))
     with pytest.raises(ValueError, match="holds parts that do not fit together"):
