@@ -1,0 +1,190 @@
+"""Reads a list of links to pictures: lines of an address, a tab and `<label>/<name>.jpg`.
+
+Every name is checked to lie in its label's folder, whatever the system; every line that can't be
+used is named before anything is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from common.errors import CommandError
+from datasets.pictures import suffixes
+
+REPORT = "download-report.tsv"
+MAX_NAME_BYTES = 200  # file systems take 255; the name while it is written is longer
+MAX_SHOWN = 20  # lines that can't be used whose reason is told; of the others the number
+MAX_QUOTED = 80  # characters of a value in a message
+FORM = "a line is an http or https address, a tab and <label>/<name>.jpg"
+DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # Windows
+
+
+@dataclass(frozen=True)
+class Link:
+    """One picture to fetch.
+
+    Parameters
+    ----------
+    line : int
+        Its line's number in the file, from 1.
+    url : str
+        Where it is.
+    label, name : str
+        The folder below the output folder, and the file's name in it.
+    host : str
+        Of the address, with its port where one is given, in lower case.
+    """
+
+    line: int
+    url: str
+    label: str
+    name: str
+    host: str
+
+
+def read_links(path: Path) -> list[Link]:
+    """Reads the links of the file `path`; blank lines are passed over.
+
+    Raises
+    ------
+    CommandError
+        Where the file can't be read, holds no link, or holds lines that can't be used: all of them
+        by number, two that would write one file among them.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CommandError(f"The links' file {path} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"The links' file {path} can't be read: it is no text in UTF-8 ({error.reason} at byte "
+            f"{error.start:,}); save it as UTF-8."
+        ) from error
+    links, faults = parse_links(text)
+    if faults:
+        raise CommandError(_sentence(path, faults))
+    if not links:
+        raise CommandError(f"The links' file {path} is empty; {FORM}.")
+    return links
+
+
+def parse_links(text: str) -> tuple[list[Link], dict[int, str]]:
+    """Returns the links in `text` and, by line number, what is wrong with the other lines."""
+    known = suffixes()
+    links: list[Link] = []
+    faults: dict[int, str] = {}
+    first: dict[str, Link] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            link = _link(number, line, known)
+            # Some disks don't tell apart names that differ in case or in how an accent is written.
+            key = unicodedata.normalize("NFC", f"{link.label}/{link.name}").casefold()
+            if (other := first.setdefault(key, link)) is not link:
+                raise ValueError(
+                    f"it writes {_quoted(f'{link.label}/{link.name}')} as line {other.line} does"
+                )
+        except ValueError as error:
+            faults[number] = str(error)
+        else:
+            links.append(link)
+    return links, faults
+
+
+def _link(number: int, line: str, known: frozenset[str]) -> Link:
+    """Reads one line; raises ValueError with what is wrong with it."""
+    columns = [column.strip(" ") for column in line.split("\t")]
+    if len(columns) != 2:
+        raise ValueError(f"it has {len(columns)} columns instead of 2: {_quoted(line)}")
+    url, file = columns
+    if fault := name_fault(file, known):
+        raise ValueError(f"{_quoted(file)} {fault}")
+    label, name = file.split("/")
+    return Link(number, url, label, name, _host(url))
+
+
+def _host(url: str) -> str:
+    if _has_control(url):
+        raise ValueError(f"{_quoted(url)} has a control character")
+    try:
+        parts = urlsplit(url)
+        # The port is looked at for its error alone.
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts.netloc.rpartition("@")[2].lower()
+    except ValueError:
+        pass
+    raise ValueError(f"{_quoted(url)} is no http or https address")
+
+
+def name_fault(file: str, known: frozenset[str]) -> str | None:
+    """Returns why `file` is not of the form `<label>/<name>.jpg` or not safe, else None.
+
+    Parameters
+    ----------
+    file : str
+        The name below the output folder.
+    known : frozenset of str
+        The suffixes of pictures, in lower case.
+    """
+    parts = file.split("/")
+    if len(parts) != 2 or not all(parts):
+        return "is not of the form <label>/<name>.jpg"
+    for part in parts:
+        if fault := _part_fault(part):
+            return fault
+    if Path(parts[1]).suffix.lower() not in known:
+        return "has no suffix of a picture, such as .jpg or .png"
+    if parts[0].casefold() == REPORT:
+        return "has the report's name as its label"
+    return None
+
+
+def _part_fault(part: str) -> str | None:
+    if part.startswith("."):
+        return "has a part that begins with a dot, as '..' and hidden files do"
+    if set(part) & set('\\:*?"<>|') or _has_control(part):
+        return "has a character that file names can't have everywhere: \\ : * ? \" < > | or control"
+    if part != part.strip() or part.endswith(".") or DEVICES.fullmatch(part):
+        return "has a part that Windows changes: a space or dot at its end, or a device's name"
+    if len(part.encode()) > MAX_NAME_BYTES:
+        return f"has a part of more than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def _has_control(text: str) -> bool:
+    return not text.isprintable() and any(
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text
+    )
+
+
+def _quoted(value: str) -> str:
+    short = value if len(value) <= MAX_QUOTED else value[:MAX_QUOTED] + "…"
+    return f"'{short}'" if short.isprintable() else ascii(short)
+
+
+def _sentence(path: Path, faults: dict[int, str]) -> str:
+    shown = list(faults.items())[:MAX_SHOWN]
+    told = "; ".join(f"line {number}: {fault}" for number, fault in shown)
+    others = list(faults)[MAX_SHOWN:]
+    more = f"; and the lines {_ranges(others)}" if others else ""
+    count = f"{len(faults):,} line{'s' if len(faults) > 1 else ''}"
+    return (
+        f"The links' file {path} has {count} that can't be used, and nothing was fetched: "
+        f"{told}{more}. Correct or remove them; {FORM}."
+    )
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Returns rising numbers as in "3-5, 8"."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)

@@ -1,0 +1,46 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.pictures import PictureError, decode
+from datasets.whole_picture import fault
+from tests.datasets.misbehaving_server import bomb, picture
+
+KINDS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_pictures(kind):
+    assert fault(io.BytesIO(picture(kind))) is None
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpegs_cut_anywhere_are_found_as_by_a_full_decoding(tmp_path, mode, progressive):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, "JPEG", progressive=progressive)
+    content = file.getvalue()
+    assert fault(io.BytesIO(content)) is None
+    for length in range(0, len(content), 97):
+        (tmp_path / "cut.jpg").write_bytes(content[:length])
+        with pytest.raises(PictureError):
+            decode(tmp_path / "cut.jpg")
+        assert fault(io.BytesIO(content[:length]))
+
+
+def test_bombs_are_refused_unread():
+    assert fault(io.BytesIO(bomb())) == "it has more than 89,478,485 pixels"
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", bytes(1000), b"\xff\xd8\xff"])
+def test_no_pictures(content):
+    assert fault(io.BytesIO(content))
+
+
+def test_large_pictures_pass_too():
+    file = io.BytesIO()
+    Image.new("L", (2500, 2000)).save(file, "PNG")
+    assert fault(file) is None
