@@ -66,10 +66,30 @@ class Archive:
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
             raise FormatError(f"it is truncated or no .pkl.zip file ({error})") from error
-        self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def __contains__(self, name: str) -> bool:
         return name in self._zip.namelist()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all members."""
+        return self._zip.namelist()
+
+    def crc(self, name: str) -> int:
+        """Returns the checksum (CRC-32) that the zip states for the member `name`."""
+        return self._info(name).CRC
+
+    def is_stored(self, name: str) -> bool:
+        """Returns whether the member `name` is stored as it is, and so can be mapped."""
+        return self._info(name).compress_type == zipfile.ZIP_STORED
+
+    def content(self, name: str) -> memoryview | bytearray:
+        """Returns the bytes of the member `name`, mapped where it is stored.
+
+        What was compressed has been held against its checksum; what is mapped has not.
+        """
+        return self._content(self._info(name))
 
     def read(self, name: str) -> bytes:
         """Returns the content of the small member `name`."""
@@ -85,13 +105,13 @@ class Archive:
         """
         info = self._info(name)
         content = self._content(info)
-        dtype, shape, order, start = _npy_header(name, content)
+        dtype, shape, order, start = npy_header(f"its member '{name}'", content)
         if start + math.prod(shape) * dtype.itemsize != len(content):
             raise FormatError(
                 f"its member '{name}' declares an array of shape {shape} and type {dtype}, "
                 f"but holds {len(content) - start:,} bytes of values"
             )
-        buffer: mmap.mmap | bytearray = self._mapping
+        buffer: mmap.mmap | bytearray = self.mapping
         if isinstance(content, bytearray):
             buffer = content
         else:
@@ -111,7 +131,7 @@ class Archive:
     def _offset(self, info: zipfile.ZipInfo) -> int:
         """Returns where the member's content starts, which only its local header tells."""
         start = max(0, info.header_offset)
-        header = self._mapping[start : start + LOCAL_HEADER.size]
+        header = self.mapping[start : start + LOCAL_HEADER.size]
         if len(header) < LOCAL_HEADER.size or header[:4] != b"PK\3\4":
             raise FormatError(f"its member '{info.filename}' has no header where it should be")
         _, name_bytes, extra_bytes = LOCAL_HEADER.unpack(header)
@@ -120,7 +140,7 @@ class Archive:
     def _content(self, info: zipfile.ZipInfo) -> memoryview | bytearray:
         if info.compress_type == zipfile.ZIP_STORED:
             start = self._offset(info)
-            content = memoryview(self._mapping)[start : start + info.file_size]
+            content = memoryview(self.mapping)[start : start + info.file_size]
             if len(content) < info.file_size or info.file_size != info.compress_size:
                 raise FormatError(f"its member '{info.filename}' is truncated")
             return content
@@ -146,10 +166,13 @@ class Archive:
         return content
 
 
-def _npy_header(
-    name: str, content: memoryview | bytearray
+def npy_header(
+    what: str, content: bytes | memoryview | bytearray
 ) -> tuple[np.dtype, tuple[int, ...], Literal["C", "F"], int]:
-    """Returns type, shape, order ('C' or 'F') and where the values start."""
+    """Returns type, shape, order ('C' or 'F') and where the values start.
+
+    Raises FormatError, about `what`, where it is no header, or its array holds no numbers.
+    """
     stream = io.BytesIO(content[:65536])
     try:
         with warnings.catch_warnings():  # a header that Python 2 wrote has long integers
@@ -159,11 +182,11 @@ def _npy_header(
             else:
                 shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
     except Exception as error:  # numpy reads it as a Python literal
-        raise FormatError(f"its member '{name}' is no .npy array ({error})") from error
+        raise FormatError(f"{what} is no .npy array ({error})") from error
     if dtype.kind not in "iuf" or dtype.hasobject or dtype.itemsize > 8:
-        raise FormatError(f"its member '{name}' holds values of type {dtype}, not numbers")
+        raise FormatError(f"{what} holds values of type {dtype}, not numbers")
     if min(shape, default=0) < 0:
-        raise FormatError(f"its member '{name}' declares the impossible shape {shape}")
+        raise FormatError(f"{what} declares the impossible shape {shape}")
     return dtype, shape, "F" if fortran else "C", stream.tell()
 
 

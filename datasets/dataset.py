@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from common.errors import CommandError, unknown_name
 
+if TYPE_CHECKING:
+    from datasets.sharded import ShardedArray
+
+Instances: TypeAlias = "np.ndarray | ShardedArray"
 Layout = Literal["flat", "nhwc", "nchw"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SUBSETS = ("training", "validation", "testing")
@@ -27,15 +33,15 @@ class Subset:
 
     Parameters
     ----------
-    instances : np.ndarray of shape (rows, ...)
-        As they are stored, usually mapped from a file and read-only.
+    instances : np.ndarray or ShardedArray of shape (rows, ...)
+        As they are stored, usually mapped from a file, or from many, and read-only.
     labels : np.ndarray of shape (n,), int32
         The label's index of every instance in use.
     rows : np.ndarray of shape (n,), optional
         The rows of `instances` in use, in order; None means all of them.
     """
 
-    instances: np.ndarray
+    instances: Instances
     labels: np.ndarray
     rows: np.ndarray | None = None
 
@@ -61,18 +67,18 @@ class Subset:
         rows = self._rows_at(positions)
         dtype = self.instances.dtype.newbyteorder("=")
         result = np.empty((len(rows), *self.instances.shape[1:]), dtype)
-        step = _rows_until_release(self.instances, rows)
-        for start in range(0, len(rows), step):
-            block = slice(start, start + step)
-            _copy_rows(self.instances, rows[block], result[block])
-            _release(self.instances)
+        if isinstance(self.instances, np.ndarray):
+            copy_rows(self.instances, rows, result, partial(_release, self.instances))
+        else:
+            self.instances.copy_rows(rows, result)
         return result
 
     def whole(self) -> np.ndarray:
         """Returns all instances in order: the mapping itself where it can be used as it is."""
         stored = self.instances
-        usable = stored.flags.c_contiguous and stored.flags.aligned and stored.dtype.isnative
-        return stored if self.rows is None and usable else self.read(slice(None))
+        if self.rows is None and isinstance(stored, np.ndarray) and _usable(stored):
+            return stored
+        return self.read(slice(None))
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yields all instances in order, a copy of some megabytes at a time."""
@@ -83,19 +89,17 @@ class Subset:
     def _rows_at(self, positions: slice | np.ndarray) -> np.ndarray | range:
         if self.rows is not None:
             return self.rows[positions]
-        if isinstance(positions, slice):
-            return range(len(self))[positions]
-        return np.arange(len(self))[positions]
+        return row_numbers(positions, len(self))
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The subsets of one file.
+    """The subsets of one file, or of one folder of shards.
 
     Parameters
     ----------
     path : Path
-        The file that it was opened from.
+        The file or folder that it was opened from.
     subsets : dict of str to Subset
         'training', and usually 'validation' and 'testing'; instances of one shape and type.
     label_to_index : dict of str to int
@@ -108,6 +112,8 @@ class Dataset:
         In pixels; also known for flat data that was made of pictures.
     created_by : mapping
         The command that wrote the file and its options, where the file says so.
+    mean : np.ndarray of the shape of a stored instance, float64, optional
+        The mean of the training subset, where it is stored beside it.
     """
 
     path: Path
@@ -117,6 +123,7 @@ class Dataset:
     scale: float
     picture_shape: tuple[int, int, int] | None
     created_by: Mapping[str, Any] = field(default_factory=dict)
+    mean: np.ndarray | None = None
 
     @property
     def label_names(self) -> list[str]:
@@ -134,6 +141,13 @@ class Dataset:
             height, width, channels = shape
             return channels, height, width
         return shape
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the file, or of all files of the folder."""
+        if self.path.is_dir():
+            return sum(entry.stat().st_size for entry in self.path.iterdir())
+        return self.path.stat().st_size
 
     def subset(self, name: str) -> Subset:
         """Returns the subset `name`.
@@ -177,13 +191,48 @@ class Dataset:
                 f"{self.path}: no training instance has one of the labels to keep "
                 f"({', '.join(names)}). Valid: {', '.join(self.label_names)}."
             )
-        return replace(self, subsets=subsets, label_to_index=label_to_index)
+        return replace(self, subsets=subsets, label_to_index=label_to_index, mean=None)
 
 
-def rows_per_block(instances: np.ndarray) -> int:
+def rows_per_block(instances: Instances) -> int:
     """Returns how many rows of `instances` make a block of some megabytes; at least 1."""
-    row_bytes = int(np.prod(instances.shape[1:])) * instances.dtype.itemsize
+    row_bytes = math.prod(instances.shape[1:]) * instances.dtype.itemsize
     return max(1, BLOCK_BYTES // max(1, row_bytes))
+
+
+def row_numbers(positions: slice | np.ndarray, count: int) -> np.ndarray | range:
+    """Returns the rows, 0 to `count` - 1, that the index `positions` takes of `count` rows.
+
+    Raises
+    ------
+    IndexError
+        Where a position is beyond them.
+    """
+    if isinstance(positions, slice):
+        return range(count)[positions]
+    if positions.dtype.kind not in "iu":
+        return np.arange(count)[positions]
+    rows = positions.astype(np.int64, copy=False)
+    if not len(rows):
+        return rows
+    low, high = int(rows.min()), int(rows.max())
+    if low < -count or high >= count:
+        raise IndexError(f"rows {low} to {high} of an array of {count} rows")
+    return rows if low >= 0 else np.where(rows < 0, rows + count, rows)
+
+
+def copy_rows(
+    source: np.ndarray,
+    rows: np.ndarray | range,
+    target: np.ndarray,
+    release: Callable[[], None],
+) -> None:
+    """Copies rows of an array, calling `release` whenever some megabytes of it were touched."""
+    step = _rows_until_release(source, rows)
+    for start in range(0, len(rows), step):
+        block = slice(start, start + step)
+        _copy_rows(source, rows[block], target[block])
+        release()
 
 
 def _rows_until_release(instances: np.ndarray, rows: np.ndarray | range) -> int:
@@ -192,12 +241,13 @@ def _rows_until_release(instances: np.ndarray, rows: np.ndarray | range) -> int:
     The system may map a large page of the file's cache for every scattered row, however small.
     """
     step = rows_per_block(instances)
-    if isinstance(rows, range) or not len(rows):
+    at_least = TOUCHED_BYTES // LARGEST_PAGE
+    if isinstance(rows, range) or len(rows) <= at_least:
         return step
     row_bytes = max(1, instances.nbytes // len(instances))
     span = (int(rows.max()) - int(rows.min()) + 1) * row_bytes
     within_span = len(rows) * TOUCHED_BYTES // span
-    return min(step, max(TOUCHED_BYTES // LARGEST_PAGE, within_span))
+    return min(step, max(at_least, within_span))
 
 
 def _renumber(subset: Subset, new_index: np.ndarray) -> Subset:
@@ -210,11 +260,15 @@ def _renumber(subset: Subset, new_index: np.ndarray) -> Subset:
 def _copy_rows(source: np.ndarray, rows: np.ndarray | range, target: np.ndarray) -> None:
     if isinstance(rows, range) and rows.step == 1:
         target[:] = source[rows.start : rows.stop]
-    elif source.flags.c_contiguous and source.flags.aligned and source.dtype.isnative:
+    elif _usable(source):
         # In the mode 'raise' take would fill a copy of the target first.
         np.take(source, np.asarray(rows), axis=0, out=target, mode="clip")
     else:
         target[:] = source[np.asarray(rows)]
+
+
+def _usable(array: np.ndarray) -> bool:
+    return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
 
 
 def _release(array: np.ndarray) -> None:

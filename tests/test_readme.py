@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from commands import names
+from tests.datasets.misbehaving_server import Server
 from tests.paths import FASHION_MNIST, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +32,7 @@ MANAGE = [command for command in commands() if "manage.py" in command]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A reader's folder: the project, and a folder of pictures of their own."""
     folder = tmp_path_factory.mktemp("reader")
     for entry in ROOT.iterdir():
@@ -46,7 +48,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = block.splitlines()[0].lstrip("# ")
         if kind in ("python", "yaml") and name.endswith((".py", ".yaml")):
             (folder / name).write_text(block)
-    return folder
+    with Server() as server:
+        links = [f"{server.address}/ok/{n}\tjazz/{n}.jpg" for n in range(3)]
+        (folder / "dataset-links.tsv").write_text("\n".join(links))
+        yield folder
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

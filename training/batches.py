@@ -11,6 +11,7 @@ from torch import Tensor
 
 from common.errors import CommandError
 from datasets.dataset import Dataset
+from datasets.mean import subset_mean
 
 
 class Crops(NamedTuple):
@@ -199,15 +200,9 @@ def crop_grid(full: tuple[int, ...], part: tuple[int, ...], count: int) -> list[
 def training_mean(dataset: Dataset) -> np.ndarray:
     """Returns the mean of every feature over the training subset, float64 (*instance_shape).
 
-    Exact for uint8; it is read once, in blocks.
+    Exact for uint8; it is read once, in blocks, where it is not stored beside it.
     """
-    subset = dataset.subset("training")
-    shape = subset.instances.shape[1:]
-    exact = subset.instances.dtype.kind in "ui"
-    total = np.zeros(shape, np.int64 if exact else np.float64)
-    for block in subset.blocks():
-        total += block.sum(axis=0, dtype=total.dtype)
-    mean = total / len(subset)
+    mean = subset_mean(dataset.subset("training")) if dataset.mean is None else dataset.mean
     return mean.transpose(2, 0, 1) if dataset.layout == "nhwc" else mean
 
 
