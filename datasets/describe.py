@@ -65,7 +65,7 @@ def describe(dataset: Dataset) -> str:
     shape = "x".join(map(str, training.instances.shape[1:]))
     picture = dataset.picture_shape
     lines = [
-        f"file       {dataset.path} ({file_size(dataset.path.stat().st_size)})",
+        f"file       {dataset.path} ({file_size(dataset.num_bytes)})",
         f"instances  {shape} {training.instances.dtype}, layout {dataset.layout} "
         f"({MEANINGS[dataset.layout]})",
     ]
