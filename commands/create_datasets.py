@@ -2,7 +2,9 @@
 
 Writes `full` (80 % training, 10 % validation, 10 % testing of every label) and `local`, a tenth of
 it for a quick try, taken from full's training subset. Each comes as NAME.pkl.zip (grey, flat),
-NAME.rgb.pkl.zip (colour), NAME-dataset-filenames.json and, for Caffe, NAME.SUBSET.txt.
+NAME.rgb.pkl.zip (colour), NAME-dataset-filenames.json and, for Caffe, NAME.SUBSET.txt. Pictures may
+lie in deeper folders and behind symbolic links; what is there more than once, exactly or nearly,
+stays in one subset and is listed in duplicates.tsv.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from common.options import to_plain
+from common.params import parse_names
 
 if TYPE_CHECKING:
     from datasets.create import Created
@@ -33,7 +36,32 @@ class Options:
     """Folder that the datasets are written to."""
 
     image_size: int | None = None
-    """Height and width in pixels to stretch every picture to; None where all have one size."""
+    """Height and width in pixels of the pictures; None where all have one size and keep it."""
+
+    resize_mode: Literal["stretch", "crop", "fit"] = "stretch"
+    """How a picture becomes a square: stretched as the originals did, the middle of it, or all of
+    it with black bars."""
+
+    labels: str | None = None
+    """Labels to take, as in jazz,metal; None takes all."""
+
+    max_per_label: int | None = None
+    """Most pictures of a label to take, drawn by the seed; None takes all."""
+
+    split: str = "0.8,0.1,0.1"
+    """Shares of training, validation and testing; they add up to 1, and the last two may be 0."""
+
+    group_by: str | None = None
+    """Regular expression searched for in the paths below the labels' folders: pictures in which it
+    finds the same stay in one subset, as those of an artist with '^[^/]+(?= - )'. Where it has
+    groups in brackets, these count."""
+
+    duplicate_distance: int | None = 4
+    """Bits, of 64, in which the hashes of near duplicates may differ, 0 to 10; None looks for equal
+    files only."""
+
+    drop_duplicates: bool = False
+    """Takes only the first of the same or nearly the same pictures, by label and name."""
 
     skip_full_pickle: bool = False
     """Leaves out full.pkl.zip and full.rgb.pkl.zip."""
@@ -45,24 +73,40 @@ class Options:
     """Axes of the pictures in colour: nhwc trains fastest, nchw is the original system's order."""
 
     seed: int = 0
-    """Seed of the shuffle before the split."""
+    """Seed of the split."""
+
+    num_workers: int | None = None
+    """Processes that decode; None is one for each core. It does not change what is written."""
 
 
 def run(options: Options) -> Created:
     """Writes the datasets, prints what was written and returns the same."""
     from datasets.create import create_datasets
+    from datasets.split import parse_shares
 
+    plain = to_plain(options)
+    for name in ("out_dir", "num_workers"):  # nothing in the files depends on them
+        del plain[name]
     created = create_datasets(
         options.image_dir,
         options.out_dir,
         image_size=options.image_size,
+        resize_mode=options.resize_mode,
+        labels=None if options.labels is None else parse_names(options.labels),
+        max_per_label=options.max_per_label,
+        shares=parse_shares(options.split),
+        group_by=options.group_by,
+        duplicate_distance=options.duplicate_distance,
+        drop_duplicates=options.drop_duplicates,
         skip_full_pickle=options.skip_full_pickle,
         strict=options.strict,
         layout=options.layout,
         seed=options.seed,
-        created_by={"command": "create_datasets", "options": to_plain(options)},
+        num_workers=options.num_workers,
+        created_by={"command": "create_datasets", "options": plain},
     )
     _print_left_out(created, options.out_dir)
+    _print_duplicates(created, options)
     _print_written(created)
     return created
 
@@ -79,6 +123,27 @@ def _print_left_out(created: Created, out_dir: Path) -> None:
         print(f"  {path!a}: {reason}")
     if len(created.unreadable) > NUM_SHOWN:
         print(f"  ... all of them are listed in {out_dir / 'unreadable.txt'}")
+
+
+def _print_duplicates(created: Created, options: Options) -> None:
+    found = created.duplicates
+    if found.num_groups:
+        across = f", {found.num_across_labels:,} of them under more than one label"
+        print(
+            f"Duplicates, the same or nearly: {found.num_pictures:,} pictures in "
+            f"{found.num_groups:,} group{'s' * (found.num_groups > 1)}"
+            f"{across if found.num_across_labels else ''}; "
+            + (
+                f"{found.num_dropped:,} were left out"
+                if options.drop_duplicates
+                else "each group stays in one subset"
+            )
+            + f" (listed in {options.out_dir / 'duplicates.tsv'})."
+        )
+    if created.num_groups:
+        print(f"--group-by: {created.num_groups:,} groups, each in one subset.")
+    for subset, label in created.missing[:NUM_SHOWN]:
+        print(f"The {subset} subset has no '{label}': too many of its pictures must stay together.")
 
 
 def _print_written(created: Created) -> None:

@@ -1,4 +1,9 @@
-"""Describes a dataset: subsets, shapes, label counts, mean and range; draws samples."""
+"""Describes a dataset: subsets, values, labels, looks, duplicates; draws samples and means.
+
+What it prints: shapes, value range, the sizes the pictures had before create_datasets resized them,
+the share of grey ones, pictures that are in it more than once and whether they leak from one subset
+into another, how balanced the labels are, and the instances of each label.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +27,34 @@ class Options:
     """Dataset to describe."""
 
     contact_sheet: Path | None = None
-    """Picture file that training samples are drawn into, a row for each label."""
+    """Picture file that training samples are drawn into, a row for each label, its mean first."""
 
     per_label: int = 10
     """Number of samples in a row of the contact sheet."""
 
+    mean_pictures: Path | None = None
+    """Picture file that every label's mean is drawn into, and how it differs from that of all."""
+
 
 def run(options: Options) -> Dataset:
-    """Prints the description, draws the contact sheet where asked for, and returns the dataset."""
+    """Prints the description, draws what is asked for, and returns the dataset."""
     from datasets.container import open_dataset
     from datasets.describe import describe
-    from results.contact_sheet import check_suffix, write_contact_sheet
+    from results.contact_sheet import write_contact_sheet
+    from results.drawing import check_suffix
+    from results.mean_pictures import write_mean_pictures
 
     if options.contact_sheet is not None:
-        check_suffix(options.contact_sheet)
+        check_suffix(options.contact_sheet, "--contact-sheet")
+    if options.mean_pictures is not None:
+        check_suffix(options.mean_pictures, "--mean-pictures")
     dataset = open_dataset(options.dataset_path)
     print(describe(dataset))
+    drawn = [path for path in (options.contact_sheet, options.mean_pictures) if path]
     if options.contact_sheet is not None:
         write_contact_sheet(dataset, options.contact_sheet, options.per_label)
-        print(f"\nWrote {options.contact_sheet}.")
+    if options.mean_pictures is not None:
+        write_mean_pictures(dataset, options.mean_pictures)
+    for number, path in enumerate(drawn):
+        print("\n" * (number == 0) + f"Wrote {path}.")
     return dataset

@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from common.errors import CommandError
-from common.files import cannot_write, new_folders, write_whole
-from datasets.container import Blocks, write_dataset
-from datasets.dataset import Layout, Subset
-from datasets.decoding import decoded, refuse_if
+from datasets.decoding import Decoded, Form, Paths, decoded, refuse_if
+from datasets.duplicates import DISTANCE, Groups, check_distance, find_groups
+from datasets.outputs import (
+    Members,
+    Source,
+    all_or_nothing,
+    remove_older,
+    write_containers,
+    write_duplicates,
+    write_lists,
+    write_unreadable,
+)
+from datasets.pictures import ResizeMode
 from datasets.scan import check_counts, find_pictures, name_fault
-from datasets.split import Part, has_local_part, split
+from datasets.split import SHARES, Shares, choose, reaches_all, split
+from datasets.workers import num_cores
 
-Members = Mapping[str, Sequence[tuple[str, str]]]  # (label, file name) by subset
-UNREADABLE = "unreadable.txt"
+Names = Sequence[tuple[str, str]]  # (label, path below the label's folder) by row
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What pictures were found more than once.
+
+    Parameters
+    ----------
+    num_groups, num_pictures : int
+        Groups of the same or nearly the same picture, and pictures in them.
+    num_across_labels : int
+        Groups that have more than one label.
+    num_dropped : int
+        Pictures that were left out for it.
+    """
+
+    num_groups: int = 0
+    num_pictures: int = 0
+    num_across_labels: int = 0
+    num_dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,12 @@ class Created:
         What else lies in the folder and was left out, see `datasets.scan.Listing`.
     older : list of Path
         Datasets of the same names, or their lists, that an earlier run has left in the folder.
+    duplicates : Duplicates
+        What was found more than once.
+    num_groups : int
+        How many groups `group_by` has made.
+    missing : list of (subset, label)
+        Where a subset of 'full' has no picture of a label, as the groups are too large.
     """
 
     files: list[Path]
@@ -54,188 +87,273 @@ class Created:
     unreadable: dict[str, str]
     others: list[str]
     older: list[Path]
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    num_groups: int = 0
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How datasets are made of a folder of pictures.
+
+    Parameters
+    ----------
+    image_size, resize_mode
+        Height and width in pixels, by default the common size of all pictures, and how they come to
+        it (`datasets.pictures.resized`).
+    labels, max_per_label
+        Which labels to take, by default all, and how many pictures of each at most.
+    shares
+        Of training, validation and testing.
+    group_by : str, optional
+        A regular expression that is searched for in the path below the label's folder; pictures
+        whose first groups (without a group: matches) are equal stay in one subset, whatever their
+        label.
+    duplicate_distance, drop_duplicates
+        Which pictures are near duplicates (`datasets.duplicates.find_groups`); duplicates stay in
+        one subset, or only the first of them by label and name is taken.
+    skip_full_pickle : bool
+        Whether the files of `full` are left out, but for the lists.
+    strict : bool
+        Whether an unreadable picture is an error.
+    layout : 'nhwc' or 'nchw'
+        Of the pictures in colour.
+    seed : int
+        Of the split, and of the choice by `max_per_label`.
+    num_workers : int, optional
+        Processes that decode; by default as many as there are cores.
+    """
+
+    image_size: int | None = None
+    resize_mode: ResizeMode = "stretch"
+    labels: Sequence[str] | None = None
+    max_per_label: int | None = None
+    shares: Shares = SHARES
+    group_by: str | None = None
+    duplicate_distance: int | None = DISTANCE
+    drop_duplicates: bool = False
+    skip_full_pickle: bool = False
+    strict: bool = False
+    layout: Literal["nhwc", "nchw"] = "nhwc"
+    seed: int = 0
+    num_workers: int | None = None
+
+    def check(self) -> None:
+        """Raises CommandError where a choice is wrong."""
+        for option, number, what in (
+            ("--image-size", self.image_size, "pixels"),
+            ("--max-per-label", self.max_per_label, "pictures"),
+            ("--num-workers", self.num_workers, "processes"),
+        ):
+            if number is not None and number < 1:
+                raise CommandError(f"{option} is {number}; give a number of {what} from 1.")
+        if self.resize_mode != "stretch" and self.image_size is None:
+            raise CommandError(
+                f"--resize-mode {self.resize_mode} needs a size; give --image-size, as in "
+                "--image-size 256."
+            )
+        check_distance(self.duplicate_distance)
 
 
 def create_datasets(
     image_dir: Path,
     out_dir: Path,
     *,
-    image_size: int | None = None,
-    skip_full_pickle: bool = False,
-    strict: bool = False,
-    layout: Literal["nhwc", "nchw"] = "nhwc",
-    seed: int = 0,
     created_by: Mapping[str, Any] | None = None,
+    **choices: Any,
 ) -> Created:
-    """Splits the pictures of `image_dir/<label>/` and writes them as datasets to `out_dir`.
+    """Splits the pictures below `image_dir/<label>/` and writes them as datasets to `out_dir`.
 
     For `full` and `local` (see `split`): `<name>.pkl.zip`, grey (ITU-R 601 luma) and flattened;
     `<name>.rgb.pkl.zip`, in colour; both uint8 with scale 255; `<name>-dataset-filenames.json`, the
     pictures of every subset in the order of its instances; `<name>.<subset>.txt`, the same with
-    the label's index, as Caffe reads it. `local` is left out where it would have an empty subset.
-    The output's files appear when all of them are whole, and memory use does not depend on the
-    number of pictures.
+    the label's index, as Caffe reads it. `local` is left out where a subset of it would lack a
+    label. `duplicates.tsv` lists pictures that are there more than once (see
+    `datasets.duplicates`), `unreadable.txt` what can't be read.
+
+    Every file appears when all of them are whole, memory use depends on the number of pictures by
+    some hundred bytes each, and the number of workers does not change a byte.
+
+    Parameters
+    ----------
+    image_dir, out_dir : Path
+        What is read, and where to.
+    created_by : mapping, optional
+        What the files say they were made by.
+    **choices
+        The fields of `Choices`.
 
     Raises
     ------
     CommandError
-        Where the folder can't be made a dataset or `out_dir` can't be written.
+        Where a choice is wrong, the folder can't be made a dataset or `out_dir` can't be written.
     """
-    if image_size is not None and image_size < 1:
-        raise CommandError(f"--image-size is {image_size}; give a number of pixels from 1.")
-    listing = find_pictures(image_dir, without=out_dir)
-    check_counts(image_dir, listing.pictures)
-    names = [(label, name) for label, files in listing.pictures.items() for name in files]
-    paths = [image_dir / label / name for label, name in names]
+    chosen = Choices(**choices)
+    chosen.check()
+    pattern = _compiled(chosen.group_by)
+    workers = chosen.num_workers or num_cores()
+    listing = find_pictures(image_dir, out_dir, chosen.labels)
+    pictures = listing.pictures
+    if chosen.max_per_label is not None:
+        pictures = choose(pictures, chosen.max_per_label, seed=chosen.seed)
+    check_counts(image_dir, pictures, shares=chosen.shares)
+    names = [(label, name) for label, files in pictures.items() for name in files]
+    paths = Paths(image_dir, names)
     bad_names = _bad_names(names)
     for row, fault in bad_names.items():
-        refuse_if(strict, paths[row], fault)
-    with _all_or_nothing(out_dir) as folder, decoded(paths, folder, image_size, strict) as scratch:
+        refuse_if(chosen.strict, paths[row], fault)
+    keys = _group_keys(pattern, names)
+    form = Form(chosen.image_size, chosen.resize_mode, chosen.strict, workers)
+    with all_or_nothing(out_dir) as folder, decoded(paths, folder, form) as scratch:
         unreadable = scratch.unreadable | bad_names
-        rows: dict[str, dict[str, int]] = {label: {} for label in listing.pictures}
-        for row, (label, name) in enumerate(names):
-            if row not in unreadable:
-                rows[label][name] = row
-        check_counts(image_dir, rows, len(unreadable))
-        source = _Source(scratch.pictures, rows, layout, created_by or {})
-        counts = _write_parts(folder, source, seed, skip_full_pickle)
+        groups, readable, dropped = _find_duplicates(scratch, unreadable, chosen)
+        rows = _by_label(names, readable)
+        check_counts(image_dir, rows, len(unreadable), chosen.shares)
+        parts = _split_parts(rows, _units(names, readable, keys, groups), chosen)
+        source = Source(scratch, rows, chosen.layout, created_by or {})
+        _write(folder, parts, source, chosen.skip_full_pickle)
+        if groups:
+            write_duplicates(folder, groups, names, _subset_of(parts["full"], rows), scratch)
         reasons = {"/".join(names[row]): unreadable[row] for row in sorted(unreadable)}
-        _write_unreadable(folder, reasons)
+        write_unreadable(folder, reasons)
         files = [out_dir / entry.name for entry in sorted(folder.iterdir())]
-    if not reasons:
-        (out_dir / UNREADABLE).unlink(missing_ok=True)
-    shape = scratch.pictures.shape[1:]
-    older = [
+    remove_older(out_dir, files)
+    across = sum(len({names[row][0] for row in group}) > 1 for group in groups)
+    return Created(
+        files=files,
+        counts={
+            part: {subset: len(one) for subset, one in members.items()}
+            for part, members in parts.items()
+        },
+        labels=sorted(rows),
+        picture_shape=scratch.pictures.shape[1:],
+        unreadable=reasons,
+        others=listing.others,
+        older=_older(out_dir, files),
+        duplicates=Duplicates(len(groups), sum(map(len, groups)), across, len(dropped)),
+        num_groups=len(set(keys.values())),
+        missing=_missing(parts["full"], rows),
+    )
+
+
+def _write(
+    folder: Path, parts: Mapping[str, Members], source: Source, skip_full_pickle: bool
+) -> None:
+    for part, members in parts.items():
+        write_lists(folder, part, members, source.label_to_index)
+    stored = {part: parts[part] for part in parts if part == "local" or not skip_full_pickle}
+    write_containers(folder, stored, source)
+
+
+def _subset_of(full: Members, rows: Mapping[str, Mapping[str, int]]) -> dict[int, str]:
+    """Returns the subset of every row."""
+    return {rows[label][name]: subset for subset in full for label, name in full[subset]}
+
+
+def _compiled(group_by: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if group_by is None else re.compile(group_by)
+    except re.error as error:
+        raise CommandError(
+            f"--group-by '{group_by}' is no regular expression: {error}; give one that finds what "
+            "pictures of a group have in common, as in '^[^/]+(?= - )'."
+        ) from error
+
+
+def _group_keys(pattern: re.Pattern[str] | None, names: Names) -> dict[int, tuple[str | None, ...]]:
+    """Returns what the pattern finds in the pictures' paths, by row."""
+    if pattern is None:
+        return {}
+    keys = {}
+    for row, (_, name) in enumerate(names):
+        if found := pattern.search(name):
+            keys[row] = found.groups() or (found.group(),)
+    if not keys:
+        raise CommandError(
+            f"--group-by '{pattern.pattern}' is found in none of the pictures' paths, such as "
+            f"'{names[0][1]}'; give a regular expression that is found in some."
+        )
+    return keys
+
+
+def _bad_names(names: Names) -> dict[int, str]:
+    faults = ((row, name_fault(name)) for row, (_, name) in enumerate(names))
+    return {row: fault for row, fault in faults if fault is not None}
+
+
+def _find_duplicates(
+    scratch: Decoded, unreadable: Mapping[int, str], chosen: Choices
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Returns the groups of duplicates, the rows to use, and those to drop."""
+    every = np.arange(len(scratch.pictures))
+    readable = np.setdiff1d(every, np.array(list(unreadable), np.int64))
+    groups = find_groups(scratch.prints, scratch.digests, chosen.duplicate_distance, readable)
+    more = [group[1:] for group in groups] if chosen.drop_duplicates else []
+    dropped = np.concatenate([np.zeros(0, np.int64), *more])
+    return groups, np.setdiff1d(readable, dropped), dropped
+
+
+def _by_label(names: Names, readable: np.ndarray) -> dict[str, dict[str, int]]:
+    rows: dict[str, dict[str, int]] = {label: {} for label, _ in names}
+    for row in readable.tolist():
+        label, name = names[row]
+        rows[label][name] = row
+    return rows
+
+
+def _units(
+    names: Names,
+    readable: np.ndarray,
+    keys: Mapping[int, tuple[str | None, ...]],
+    duplicates: Sequence[np.ndarray],
+) -> dict[tuple[str, str], int]:
+    """Returns the unit of every picture in use that may not be split from another one."""
+    groups = Groups(len(names))
+    used = set(readable.tolist())
+    first_of: dict[tuple[str | None, ...], int] = {}
+    for row, key in keys.items():
+        if row in used:
+            groups.join(first_of.setdefault(key, row), row)
+    for group in duplicates:
+        kept = [row for row in group.tolist() if row in used]
+        for row in kept[1:]:
+            groups.join(kept[0], row)
+    return {names[row]: int(group[0]) for group in groups.listed() for row in group.tolist()}
+
+
+def _split_parts(
+    rows: Mapping[str, Mapping[str, int]], units: Mapping[tuple[str, str], int], chosen: Choices
+) -> dict[str, Members]:
+    cut = partial(split, rows, seed=chosen.seed, shares=chosen.shares, groups=units)
+    full, local = cut(), cut(part="local")
+    for subset, members in full.items():
+        if not members:
+            raise CommandError(
+                f"The {subset} subset would be empty, as pictures that must stay together "
+                "(duplicates, --group-by) make up nearly all; add pictures, give --drop-duplicates "
+                "or another --group-by."
+            )
+    if reaches_all(rows, local):
+        return {"full": full, "local": local}
+    if chosen.skip_full_pickle:
+        raise CommandError(
+            "--skip-full-pickle leaves nothing to write: a label has too few pictures for the "
+            "local dataset (100 are always enough, if none must stay together); leave the option "
+            "out or add pictures."
+        )
+    return {"full": full}
+
+
+def _missing(full: Members, labels: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+    present = {(subset, label) for subset, chosen in full.items() for label, _ in chosen}
+    every = [(subset, label) for subset in full for label in labels]
+    return [pair for pair in every if pair not in present]
+
+
+def _older(out_dir: Path, files: Sequence[Path]) -> list[Path]:
+    return [
         file
         for part in ("full", "local")
         for file in sorted(out_dir.glob(f"{part}[.-]*"))
         if file not in files
     ]
-    return Created(files, counts, sorted(rows), shape, reasons, listing.others, older)
-
-
-@dataclass(frozen=True)
-class _Source:
-    pictures: np.ndarray  # (n, height, width, 3)
-    rows: Mapping[str, Mapping[str, int]]  # of the readable pictures, by label and file name
-    layout: Literal["nhwc", "nchw"]
-    created_by: Mapping[str, Any]
-
-    @property
-    def label_to_index(self) -> dict[str, int]:
-        return {label: index for index, label in enumerate(sorted(self.rows))}
-
-
-@contextmanager
-def _all_or_nothing(out_dir: Path) -> Iterator[Path]:
-    """Yields a folder whose files move to `out_dir` at the end; on any error nothing is left."""
-    try:
-        with (
-            new_folders(out_dir),
-            tempfile.TemporaryDirectory(dir=out_dir, prefix=".", suffix=".partial") as name,
-        ):
-            yield Path(name)
-            for file in sorted(Path(name).iterdir()):
-                file.replace(out_dir / file.name)
-    except OSError as error:
-        raise cannot_write(out_dir, error) from error
-    except CommandError as error:
-        if isinstance(error.__cause__, OSError):  # it names a file that nobody has asked for
-            raise cannot_write(out_dir, error.__cause__) from error
-        raise
-
-
-def _bad_names(names: Sequence[tuple[str, str]]) -> dict[int, str]:
-    faults = ((row, name_fault(name)) for row, (_, name) in enumerate(names))
-    return {row: fault for row, fault in faults if fault is not None}
-
-
-def _write_parts(
-    folder: Path, source: _Source, seed: int, skip_full_pickle: bool
-) -> dict[str, dict[str, int]]:
-    parts: list[Part] = ["full"]
-    if has_local_part([len(rows) for rows in source.rows.values()]):
-        parts.append("local")
-    elif skip_full_pickle:
-        raise CommandError(
-            "--skip-full-pickle leaves nothing to write: a label has too few pictures for the "
-            "local dataset (100 are always enough); leave the option out or add pictures."
-        )
-    counts: dict[str, dict[str, int]] = {}
-    for part in parts:
-        members = split(source.rows, seed=seed, part=part)
-        counts[part] = {subset: len(chosen) for subset, chosen in members.items()}
-        _write_lists(folder, part, members, source.label_to_index)
-        if part == "local" or not skip_full_pickle:
-            _write_containers(folder, part, members, source)
-    return counts
-
-
-def _write_lists(
-    folder: Path, part: Part, members: Members, label_to_index: Mapping[str, int]
-) -> None:
-    paths = {
-        subset: [f"{label}/{name}" for label, name in chosen] for subset, chosen in members.items()
-    }
-    write_whole(folder / f"{part}-dataset-filenames.json", json.dumps(paths, indent=1))
-    for subset, chosen in members.items():
-        lines = [f"{label}/{name} {label_to_index[label]}\n" for label, name in chosen]
-        write_whole(folder / f"{part}.{subset}.txt", "".join(lines))
-
-
-def _write_containers(folder: Path, part: Part, members: Members, source: _Source) -> None:
-    indices = source.label_to_index
-    subsets = {
-        subset: Subset(
-            source.pictures,
-            np.array([indices[label] for label, _ in chosen], np.int32),
-            np.array([source.rows[label][name] for label, name in chosen], np.int64),
-        )
-        for subset, chosen in members.items()
-    }
-    _, height, width, _ = source.pictures.shape
-    forms: dict[str, tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]] = {
-        "flat": ((height * width,), _grey),
-        "nhwc": ((height, width, 3), np.ascontiguousarray),
-        "nchw": ((3, height, width), _channels_first),
-    }
-    containers: tuple[tuple[str, Layout, int], ...] = (
-        (".pkl.zip", "flat", 1),
-        (".rgb.pkl.zip", source.layout, 3),
-    )
-    for suffix, layout, channels in containers:
-        shape, convert = forms[layout]
-        write_dataset(
-            folder / f"{part}{suffix}",
-            {
-                name: (
-                    Blocks(
-                        (len(subset), *shape), np.dtype(np.uint8), map(convert, subset.blocks())
-                    ),
-                    subset.labels,
-                )
-                for name, subset in subsets.items()
-            },
-            indices,
-            layout=layout,
-            scale=255,
-            picture_shape=(height, width, channels),
-            created_by=source.created_by,
-        )
-
-
-def _grey(pictures: np.ndarray) -> np.ndarray:
-    """Converts (n, height, width, 3) to grey and flat, (n, height * width), as Pillow's mode L."""
-    n, height, width, _ = pictures.shape
-    column = Image.fromarray(pictures.reshape(n * height, width, 3))
-    return np.asarray(column.convert("L")).reshape(n, height * width)
-
-
-def _channels_first(pictures: np.ndarray) -> np.ndarray:
-    return pictures.transpose(0, 3, 1, 2)
-
-
-def _write_unreadable(folder: Path, reasons: Mapping[str, str]) -> None:
-    if reasons:
-        lines = [f"{path!a}: {reason}\n" for path, reason in reasons.items()]
-        write_whole(folder / UNREADABLE, "".join(lines))

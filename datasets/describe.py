@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from common.progress import progress
 from datasets.dataset import Dataset, Subset
+from datasets.looks import Looks, look
 
 UNITS = ("kB", "MB", "GB", "TB")
 MEANINGS = {
@@ -59,7 +62,7 @@ def label_counts(dataset: Dataset) -> dict[str, list[int]]:
 
 
 def describe(dataset: Dataset) -> str:
-    """Returns a description in plain lines: file, form, values, and instances by label."""
+    """Returns a description in plain lines: file, form, values, looks, and instances by label."""
     training = dataset.subsets["training"]
     figures = statistics(training)
     shape = "x".join(map(str, training.instances.shape[1:]))
@@ -78,7 +81,63 @@ def describe(dataset: Dataset) -> str:
     ]
     if command := dataset.created_by.get("command"):
         lines.append(f"made by    {command}")
+    if origin := dataset.created_by.get("pictures"):
+        lines.append(f"originals  {_originals(origin)}")
+    if picture:
+        lines += _look_lines(look(dataset))
+    lines.append(f"balance    {_balance(dataset)}")
     return "\n".join([*lines, "", *_table(dataset)])
+
+
+def _originals(origin: Mapping[str, Any]) -> str:
+    """Returns what create_datasets has noted of the pictures before it resized them."""
+    try:
+        sizes = [f"{width}x{height} ({count:,})" for width, height, count in origin["sizes"]]
+        formats = ", ".join(f"{name} ({n:,})" for name, n in origin["formats"].items())
+        if origin["num_sizes"] <= len(sizes):
+            return f"{', '.join(sizes)} pixels; {formats}"
+        low, middle, high = (
+            f"{width}x{height}"
+            for width, height in (origin["smallest"], origin["median"], origin["largest"])
+        )
+        return (
+            f"{low} to {high} pixels, median {middle}, {origin['num_sizes']:,} sizes, most often "
+            f"{', '.join(sizes[:3])}; {formats}"
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):  # another program's note
+        return "not known"
+
+
+def _look_lines(looks: Looks) -> list[str]:
+    share = 100 * looks.num_grey / looks.num_pictures
+    lines = [f"grey       {looks.num_grey:,} of {looks.num_pictures:,} pictures ({share:.1f} %)"]
+    if not looks.num_groups:
+        return [*lines, "duplicates none, not even nearly the same"]
+    groups = f"{looks.num_groups:,} group{'s' * (looks.num_groups > 1)}"
+    found = f"{looks.num_in_groups:,} pictures in {groups} of (nearly) the same"
+    across = [
+        f"{number:,} in more than one {what}"
+        for number, what in ((looks.num_across_labels, "label"), (looks.num_leaking, "subset"))
+        if number
+    ]
+    return [*lines, f"duplicates {'; '.join([found, ', '.join(across) or 'none across subsets'])}"]
+
+
+def _balance(dataset: Dataset) -> str:
+    """Returns how unequal the labels are, and what always giving the same answer would score."""
+    counts = np.array(label_counts(dataset)["training"])
+    names = dataset.label_names
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if counts[most] == counts[least]:
+        text = f"{counts[most]:,} of each label in training"
+    else:
+        text = (
+            f"from {counts[least]:,} ({names[least]}) to {counts[most]:,} ({names[most]}) of a "
+            "label in training"
+        )
+    name = "validation" if len(dataset.subsets.get("validation", ())) else "training"
+    share = 100 * np.mean(dataset.subsets[name].labels == most)
+    return f"{text}; always answering {names[most]} scores {share:.1f} % in {name}"
 
 
 def file_size(num_bytes: int) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
@@ -20,6 +24,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 RESAMPLING = Image.Resampling.BICUBIC  # Pillow's widens with the reduction, so nothing aliases
+ResizeMode = Literal["stretch", "crop", "fit"]
+READ_AT_ONCE = 2**20  # bytes
+BARS = (0, 0, 0)  # the colour around a picture that is fitted into a square
 
 Image.init()  # loads the formats beyond Pillow's first five
 
@@ -36,7 +43,30 @@ def suffixes() -> frozenset[str]:
     )  # MPO is JPEG
 
 
-def decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+@dataclass(frozen=True)
+class Picture:
+    """A picture file that was read.
+
+    Parameters
+    ----------
+    image : Image.Image
+        In RGB, upright; a JPEG that was to become much smaller may have been decoded at a fraction
+        of its size.
+    size : tuple of (height, width)
+        In pixels, as it is shown at full size.
+    format : str
+        'JPEG', 'PNG', ...
+    digest : bytes
+        16 bytes that are equal for equal files.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    format: str
+    digest: bytes
+
+
+def read_picture(path: Path, size: tuple[int, int] | None = None) -> Picture:
     """Reads a picture as a person sees it.
 
     Turned upright by its EXIF orientation, transparent parts over white, 16-bit grey scaled to 8
@@ -47,7 +77,35 @@ def decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     path : Path
         A picture of one of `FORMATS`.
     size : tuple of (height, width), optional
-        In pixels; the picture is stretched to it.
+        In pixels, that the picture is going to have.
+
+    Raises
+    ------
+    PictureError
+        Where the file can't be read, is no picture, is damaged, or would be too large in memory.
+    """
+    try:
+        with path.open("rb") as file, Image.open(_source(file), formats=FORMATS) as image:
+            _refuse_bomb(image)
+            stored = image.size
+            if size is not None:
+                # Lets a JPEG be decoded at 1/2, 1/4 or 1/8, but no nearer than twice the size.
+                image.draft(None, (2 * max(size), 2 * max(size)))
+            image.load()
+            orientation = _orientation(image)  # asking before load() would hide damage to a PNG
+            upright = _upright(_to_rgb(image), orientation)
+            size_shown = _displayed_size(stored, orientation, image.format)
+            return Picture(upright, size_shown, image.format or "", _digest(file))
+    except PictureError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+        raise PictureError(_reason(error)) from error
+
+
+def decode(
+    path: Path, size: tuple[int, int] | None = None, mode: ResizeMode = "stretch"
+) -> np.ndarray:
+    """Reads a picture as `read_picture` does and brings it to `size` as `resized` does.
 
     Returns
     -------
@@ -57,23 +115,41 @@ def decode(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     Raises
     ------
     PictureError
-        Where the file can't be read, is no picture, is damaged, or would be too large in memory.
+        As `read_picture`.
     """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            _refuse_bomb(image)
-            if size is not None:
-                # Lets a JPEG be decoded at 1/2, 1/4 or 1/8, but no nearer than twice the size.
-                image.draft(None, (2 * max(size), 2 * max(size)))
-            image.load()
-            picture = _upright(_to_rgb(image), _orientation(image))
-        if size is not None and picture.size != (size[1], size[0]):
-            picture = picture.resize((size[1], size[0]), RESAMPLING)
-        return np.asarray(picture)
-    except PictureError:
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise PictureError(_reason(error)) from error
+    image = read_picture(path, size).image
+    return np.asarray(image if size is None else resized(image, size, mode))
+
+
+def resized(image: Image.Image, size: tuple[int, int], mode: ResizeMode) -> Image.Image:
+    """Returns the picture in another size, by Pillow's bicubic filter.
+
+    Parameters
+    ----------
+    image : Image.Image
+    size : tuple of (height, width)
+        In pixels.
+    mode : 'stretch', 'crop' or 'fit'
+        'stretch' changes the proportions, as the originals did; 'crop' keeps them and cuts off what
+        lies beyond the middle; 'fit' keeps them and all of the picture, with black bars beside it.
+    """
+    height, width = size
+    if image.size == (width, height):
+        return image
+    if mode == "stretch":
+        return image.resize((width, height), RESAMPLING)
+    across, down = width / image.width, height / image.height
+    if mode == "crop":
+        scale = max(across, down)
+        left, top = (image.width - width / scale) / 2, (image.height - height / scale) / 2
+        box = (left, top, image.width - left, image.height - top)
+        return image.resize((width, height), RESAMPLING, box=box)
+    scale = min(across, down)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    result = Image.new("RGB", (width, height), BARS)
+    small = image if image.size == inner else image.resize(inner, RESAMPLING)
+    result.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return result
 
 
 def displayed_size(path: Path) -> tuple[int, int]:
@@ -87,11 +163,32 @@ def displayed_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _refuse_bomb(image)
-            width, height = image.size
-            turned = image.format != "TIFF" and _orientation(image) >= 5
-            return (width, height) if turned else (height, width)
+            return _displayed_size(image.size, _orientation(image), image.format)
     except Exception as error:  # as in decode
         raise PictureError(_reason(error)) from error
+
+
+def _displayed_size(
+    stored: tuple[int, int], orientation: int, format_: str | None
+) -> tuple[int, int]:
+    width, height = stored
+    turned = format_ != "TIFF" and orientation >= 5
+    return (width, height) if turned else (height, width)
+
+
+def _source(file: BinaryIO) -> BinaryIO:
+    """Returns what Pillow reads faster from, as it reads in many small steps."""
+    content = file.read(READ_AT_ONCE)
+    file.seek(0)
+    return io.BytesIO(content) if len(content) < READ_AT_ONCE else file
+
+
+def _digest(file: BinaryIO) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    file.seek(0)
+    while content := file.read(READ_AT_ONCE):
+        digest.update(content)
+    return digest.digest()
 
 
 def _refuse_bomb(image: Image.Image) -> None:
@@ -120,7 +217,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:

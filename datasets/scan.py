@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import CommandError
+from common.errors import CommandError, unknown_name
 from datasets.pictures import suffixes
-from datasets.split import MIN_PER_LABEL
+from datasets.split import SHARES, Shares, min_per_label
 
 LAYOUT_ADVICE = "put every label's pictures in a folder of the label's name, IMAGE_DIR/<label>/"
+Identity = tuple[int, int]  # device and inode
 
 
 @dataclass(frozen=True)
@@ -20,61 +22,57 @@ class Listing:
     Parameters
     ----------
     pictures : dict of label to list of str
-        The files' names, sorted, below the label's folder.
+        The files' paths below the label's folder, sorted.
     others : list of str
-        What else is there and visible, below the folder: files without a picture's suffix, folders
-        in labels' folders, files beside the labels' folders, and folders without any picture.
+        What else is there and visible, below the folder: files without a picture's suffix or of a
+        special kind, files beside the labels' folders, folders without any picture, and links that
+        lead back to a folder they are in.
     """
 
     pictures: dict[str, list[str]]
     others: list[str]
 
 
-def find_pictures(image_dir: Path, without: Path) -> Listing:
-    """Lists `image_dir/<label>/<picture>`; hidden files and folders are ignored.
+def find_pictures(image_dir: Path, without: Path, labels: Sequence[str] | None = None) -> Listing:
+    """Lists the pictures below `image_dir/<label>/`, at any depth; symbolic links are followed.
+
+    Hidden files and folders are ignored.
 
     Parameters
     ----------
     image_dir : Path
         The folder of the labels' folders.
     without : Path
-        A folder that is no label although it may lie there: that of the output.
+        A folder that is left out although it may lie there: that of the output.
+    labels : sequence of str, optional
+        The labels to list; by default all.
 
     Raises
     ------
     CommandError
-        Where the folder is missing, or has fewer than two labels' folders.
+        Where the folder is missing, has fewer than two labels' folders, or lacks one of `labels`.
     """
     if not image_dir.is_dir():
         raise CommandError(f"The folder {image_dir} does not exist; {LAYOUT_ADVICE}.")
     try:
-        visible_entries = [
-            entry
-            for entry in image_dir.iterdir()
-            if not entry.name.startswith(".") and entry.resolve() != without.resolve()
-        ]
-        folders = [entry for entry in visible_entries if entry.is_dir()]
-        beside = [entry for entry in visible_entries if not entry.is_dir()]
-        files = {folder.name: list(folder.iterdir()) for folder in sorted(folders)}
+        avoided = frozenset({_identity(without)} if without.exists() else ())
+        pictures, others = _list_labels(image_dir, avoided, labels)
     except OSError as error:
         raise CommandError(f"{error.filename} can't be read: {error.strerror}.") from error
-    known = suffixes()
-    pictures: dict[str, list[str]] = {}
-    others = [entry.name for entry in beside]
-    for label, entries in files.items():
-        visible = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-        names = [name for name in visible if Path(name).suffix.lower() in known]
-        if names:
-            pictures[label] = names
-        else:
-            others.append(f"{label}/")
-        others += [f"{label}/{name}" for name in visible if name not in names]
+    if labels is not None:
+        for label in labels:
+            if label not in pictures:
+                raise CommandError(f"{image_dir}: {unknown_name('label', label, pictures)}")
+        pictures = {label: pictures[label] for label in sorted(labels)}
     _check_labels(image_dir, pictures)
     return Listing(pictures, sorted(others))
 
 
 def check_counts(
-    image_dir: Path, pictures: Mapping[str, Collection[str]], num_unreadable: int = 0
+    image_dir: Path,
+    pictures: Mapping[str, Collection[str]],
+    num_unreadable: int = 0,
+    shares: Shares = SHARES,
 ) -> None:
     """Checks that every label has enough readable pictures to be split.
 
@@ -83,16 +81,15 @@ def check_counts(
     CommandError
         Names the labels that have too few.
     """
+    needed = min_per_label(shares)
     few = [
-        f"'{label}' has {len(names)}"
-        for label, names in pictures.items()
-        if len(names) < MIN_PER_LABEL
+        f"'{label}' has {len(names)}" for label, names in pictures.items() if len(names) < needed
     ]
     if few:
         unreadable = f" ({num_unreadable} more can't be read)" if num_unreadable else ""
         shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
         raise CommandError(
-            f"A label needs at least {MIN_PER_LABEL} pictures to be split into training, "
+            f"A label needs at least {needed} pictures to be split into training, "
             f"validation and testing, but in {image_dir} the label {shown}{unreadable}; add "
             "pictures or remove the label's folder."
         )
@@ -105,6 +102,75 @@ def name_fault(name: str) -> str | None:
     except UnicodeEncodeError:
         return "its name is not UTF-8"
     return "its name has a line break" if len(name.splitlines()) > 1 else None
+
+
+def _list_labels(
+    image_dir: Path, avoided: frozenset[Identity], labels: Sequence[str] | None
+) -> tuple[dict[str, list[str]], list[str]]:
+    pictures: dict[str, list[str]] = {}
+    others: list[str] = []
+    for entry in _visible(image_dir):
+        if not _is_folder(entry):
+            others.append(entry.name)
+        elif labels is not None and entry.name not in labels:
+            pictures[entry.name] = []  # a label, but not one that was asked for
+        elif _identity(entry) not in avoided:
+            found, rest = _walk(Path(entry.path), avoided)
+            others += [f"{entry.name}/{name}" for name in rest]
+            if found:
+                pictures[entry.name] = sorted(found)
+            else:
+                others.append(f"{entry.name}/")
+    return dict(sorted(pictures.items())), others
+
+
+def _walk(top: Path, avoided: frozenset[Identity]) -> tuple[list[str], list[str]]:
+    """Returns the pictures below the folder, and what else is there."""
+    known = suffixes()
+    pictures: list[str] = []
+    others: list[str] = []
+    folders = [(top, "", avoided | {_identity(top)})]
+    while folders:
+        folder, prefix, above = folders.pop()
+        entries = list(_visible(folder))
+        if not entries and prefix:
+            others.append(prefix.rstrip("/"))
+        for entry in entries:
+            name = prefix + entry.name
+            if _is_folder(entry):
+                identity = _identity(entry)
+                if identity not in above:
+                    folders.append((Path(entry.path), f"{name}/", above | {identity}))
+                elif identity not in avoided:
+                    others.append(name)
+            elif Path(entry.name).suffix.lower() in known and _opens(entry):
+                pictures.append(name)
+            else:
+                others.append(name)
+    return pictures, others
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _opens(entry: os.DirEntry[str]) -> bool:
+    """Returns whether it is a file, or a link to nowhere, which decoding will complain about.
+
+    Reading a named pipe would wait for ever.
+    """
+    path = Path(entry.path)
+    return entry.is_file() if not entry.is_symlink() else path.is_file() or not path.exists()
+
+
+def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _identity(entry: os.DirEntry[str] | Path) -> Identity:
+    status = entry.stat()
+    return status.st_dev, status.st_ino
 
 
 def _check_labels(image_dir: Path, labels: Collection[str]) -> None:

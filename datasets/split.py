@@ -1,27 +1,70 @@
-"""The static split of the originals: by label, shuffled with a seed, the same on every machine."""
+"""The static split of the originals: by label, in an order that a seed gives, on every machine."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Collection, Mapping
-from itertools import pairwise
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from fractions import Fraction
+from itertools import accumulate, pairwise
 from typing import Literal, TypeVar
 
+from common.errors import CommandError
 from datasets.dataset import SUBSETS
 
 Item = TypeVar("Item", str, int)
 Part = Literal["full", "local"]
-BORDERS = (0, 80, 90, 100)  # hundredths of a label's instances: training, validation, testing
-MIN_PER_LABEL = 10  # fewer would leave the validation or the testing subset without the label
+Shares = tuple[Fraction, ...]
+SHARES: Shares = (Fraction(8, 10), Fraction(1, 10), Fraction(1, 10))
+LOCAL = 10  # local is one in so many of full
+NEARLY_NONE = 1e-6  # stands for a target of no pictures where it divides
+
+
+def parse_shares(text: str) -> Shares:
+    """Reads the shares of training, validation and testing, as in "0.8,0.1,0.1", exactly.
+
+    Raises
+    ------
+    CommandError
+        Where they are not three numbers from 0 that add up to 1, or training has none.
+    """
+    try:
+        shares = tuple(Fraction(share.strip()) for share in text.split(","))
+    except (ValueError, ZeroDivisionError):
+        shares = ()
+    if len(shares) != len(SUBSETS) or min(shares) < 0 or not shares[0] or sum(shares) != 1:
+        raise CommandError(
+            f"--split is '{text}'; give the shares of training, validation and testing, three "
+            "numbers from 0 that add up to 1, training's above 0, as in 0.8,0.1,0.1."
+        )
+    return shares
+
+
+def min_per_label(shares: Shares) -> int:
+    """Returns how many instances of a label always reach every subset that has a share."""
+    return math.ceil(1 / min(share for share in shares if share))
 
 
 def split(
-    items: Mapping[str, Collection[Item]], *, seed: int, part: Part = "full"
+    items: Mapping[str, Collection[Item]],
+    *,
+    seed: int,
+    part: Part = "full",
+    shares: Shares = SHARES,
+    groups: Mapping[tuple[str, Item], Hashable] | None = None,
 ) -> dict[str, list[tuple[str, Item]]]:
-    """Splits the items of every label into training, validation and testing, 80/10/10.
+    """Splits the items of every label into training, validation and testing.
 
-    Within a label the sorted items are shuffled with the seed, so neither the order in which a file
-    system lists them nor the other labels matter. Within a subset the labels are mixed.
+    The order of a label's items is that of a hash of seed, label and name, and the subsets are cut
+    from it at the shares. So neither the order in which a file system lists them nor the other
+    labels matter, the numbers are exact, and an item that is added moves at most one other at each
+    of the two borders. Within a subset the labels are mixed.
+
+    Groups come first, the largest first, each into the subset that leaves all labels nearest to
+    their shares (the rule of Webster and Sainte-Lague); the items of no group then fill up what is
+    missing. The numbers are exact as far as there are such items; groups may move where others are
+    added.
 
     Parameters
     ----------
@@ -33,29 +76,127 @@ def split(
         'local' is a tenth of 'full', cut as the original cut it: where a subset of full is
         files[low:high] of a label, that of local is files[low / 10:high / 10]. All of local is thus
         taken from the training subset of full, and its models can be tested on full's others.
+    shares : tuple of Fraction
+        Of training, validation and testing; a subset with the share 0 is left out.
+    groups : mapping of (label, item) to hashable, optional
+        What may not be torn apart: items with equal values, of one label or of several, come into
+        one subset. Items that are not in the mapping stand alone.
 
     Returns
     -------
     dict of subset to list of (label, item)
     """
-    result: dict[str, list[tuple[str, Item]]] = {name: [] for name in SUBSETS}
-    for label in sorted(items):
-        shuffled = sorted(items[label])
-        random.Random(f"{seed}/{label}").shuffle(shuffled)
-        for name, (low, high) in zip(SUBSETS, _borders(len(shuffled), part), strict=True):
-            result[name] += [(label, item) for item in shuffled[low:high]]
-    for name, members in result.items():
-        random.Random(f"{seed}/{part}/{name}").shuffle(members)
+    groups = groups or {}
+    ordered = {label: _ordered(items[label], seed, label) for label in sorted(items)}
+    borders = {label: _borders(len(members), shares) for label, members in ordered.items()}
+    sizes = {label: [high - low for low, high in pairwise(borders[label])] for label in ordered}
+    bins = _assign(ordered, sizes, groups, seed)
+    if part == "local":
+        ordered = {label: bins[label][0] for label in ordered}
+        sizes = {label: _local_sizes(borders[label], len(ordered[label])) for label in ordered}
+        bins = _assign(ordered, sizes, groups, seed)
+    result = {}
+    for index, name in enumerate(SUBSETS):
+        if shares[index]:
+            chosen = [(label, item) for label in bins for item in bins[label][index]]
+            result[name] = sorted(chosen, key=lambda one: rank(seed, part, name, *one))
     return result
 
 
-def has_local_part(counts: Collection[int]) -> bool:
-    """Returns whether labels with these numbers of instances all reach every subset of `local`."""
-    return all(low < high for count in counts for low, high in _borders(count, "local"))
+def choose(items: Mapping[str, Collection[str]], number: int, *, seed: int) -> dict[str, list[str]]:
+    """Returns `number` items of every label, or all where it has fewer, sorted.
+
+    They are drawn by a hash of the seed and their names: a larger number keeps those that a smaller
+    one has drawn.
+    """
+    return {
+        label: sorted(sorted(names, key=lambda name: rank(seed, "choice", label, name))[:number])
+        for label, names in items.items()
+    }
 
 
-def _borders(count: int, part: Part) -> list[tuple[int, int]]:
-    borders = [count * border // 100 for border in BORDERS]
-    if part == "local":
-        borders = [border // 10 for border in borders]
-    return list(pairwise(borders))
+def reaches_all(items: Collection[str], members: Mapping[str, Sequence[tuple[str, Item]]]) -> bool:
+    """Returns whether every label in `items` is in every subset of a split."""
+    return all({label for label, _ in chosen} == set(items) for chosen in members.values())
+
+
+def rank(*parts: str | int) -> tuple[bytes, str | int]:
+    """Returns a sort key that looks random and depends on nothing but `parts`."""
+    text = "/".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=8).digest(), parts[-1]
+
+
+def _ordered(items: Collection[Item], seed: int, label: str) -> list[Item]:
+    return sorted(items, key=lambda item: rank(seed, label, item))
+
+
+def _borders(count: int, shares: Shares) -> list[int]:
+    return [0, *(math.floor(count * border) for border in accumulate(shares))]
+
+
+def _local_sizes(borders: Sequence[int], available: int) -> list[int]:
+    """Returns how many go into the subsets of local, and last into none."""
+    sizes = [high // LOCAL - low // LOCAL for low, high in pairwise(borders)]
+    if sum(sizes) > available:  # training is less than a tenth
+        sizes = [0] * len(sizes)
+    return [*sizes, available - sum(sizes)]
+
+
+def _assign(
+    ordered: Mapping[str, Sequence[Item]],
+    sizes: Mapping[str, Sequence[int]],
+    groups: Mapping[tuple[str, Item], Hashable],
+    seed: int,
+) -> dict[str, list[list[Item]]]:
+    """Returns by label what goes into bins of the given sizes, in order, groups undivided."""
+    blocks: dict[Hashable, list[tuple[str, Item]]] = defaultdict(list)
+    for label, members in ordered.items():
+        for item in members:
+            if (label, item) in groups:
+                blocks[groups[label, item]].append((label, item))
+    together = sorted(
+        (block for block in blocks.values() if len(block) > 1),
+        key=lambda block: (-len(block), min(rank(seed, *member) for member in block)),
+    )
+    taken = {label: [0] * len(of_label) for label, of_label in sizes.items()}
+    place: dict[tuple[str, Item], int] = {}
+    for block in together:
+        counts = Counter(label for label, _ in block)
+        best = _best_bin(counts, taken, sizes)
+        for label, count in counts.items():
+            taken[label][best] += count
+        place |= dict.fromkeys(block, best)
+    result = {}
+    for label, members in ordered.items():
+        num_alone = sum((label, item) not in place for item in members)
+        quotas = _quotas(sizes[label], taken[label], num_alone)
+        free = iter([index for index, quota in enumerate(quotas) for _ in range(quota)])
+        bins: list[list[Item]] = [[] for _ in sizes[label]]
+        for item in members:
+            bins[place[label, item] if (label, item) in place else next(free)].append(item)
+        result[label] = bins
+    return result
+
+
+def _best_bin(
+    counts: Mapping[str, int],
+    taken: Mapping[str, Sequence[int]],
+    sizes: Mapping[str, Sequence[int]],
+) -> int:
+    """Returns the bin that makes the sum of taken**2 / size grow least, as Webster's rule does."""
+
+    def growth(index: int) -> float:
+        return sum(
+            count * (2 * taken[label][index] + count) / (sizes[label][index] or NEARLY_NONE)
+            for label, count in counts.items()
+        )
+
+    return min(range(len(next(iter(sizes.values())))), key=growth)
+
+
+def _quotas(sizes: Sequence[int], taken: Sequence[int], num_alone: int) -> list[int]:
+    """Returns how many single items fill each bin; what groups took too much, the fullest lack."""
+    quotas = [max(0, size - already) for size, already in zip(sizes, taken, strict=True)]
+    while sum(quotas) > num_alone:
+        quotas[quotas.index(max(quotas))] -= 1
+    return quotas

@@ -1,22 +1,34 @@
-"""A contact sheet: samples of a dataset in rows by label, for a person to look at."""
+"""A contact sheet: the mean and samples of a dataset in rows by label, for a person to look at."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from common.errors import CommandError
-from common.files import whole_file
 from datasets.dataset import Dataset, Subset
+from datasets.looks import as_rgb, mean_picture
+from results.drawing import (
+    ACCENT,
+    GAP,
+    INK,
+    MARGIN,
+    PAPER,
+    QUIET,
+    RULE,
+    check_suffix,
+    fit,
+    font,
+    write_sheet,
+)
 
 TARGET = 84  # pixels that the longer side of a shown picture comes near to
-GAP, MARGIN = 6, 28  # pixels
-INK, QUIET, PAPER = (32, 33, 36), (128, 132, 138), (255, 255, 255)
 TITLE_SIZE, NAME_SIZE, COUNT_SIZE = 22, 16, 12  # pixels
-MAX_NAME = 220  # pixels; a longer label is cut
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+BAR = 3  # pixels, the thickness of the bar that shows a label's share
+MIN_LEFT = 110  # pixels for the names and bars
 
 
 def write_contact_sheet(dataset: Dataset, path: Path, per_label: int = 10) -> None:
@@ -25,39 +37,17 @@ def write_contact_sheet(dataset: Dataset, path: Path, per_label: int = 10) -> No
     Raises
     ------
     CommandError
-        As `contact_sheet`, and where the file can't be written or its suffix is none of `FORMATS`.
+        As `contact_sheet`, and where the file can't be written or its suffix is of no known format.
     """
-    check_suffix(path)
-    sheet = contact_sheet(dataset, per_label)
-    with whole_file(path) as partial:
-        try:
-            sheet.save(partial, format=FORMATS[path.suffix.lower()])
-        except ValueError as error:
-            raise CommandError(
-                f"{path} can't hold a sheet of {sheet.width}x{sheet.height} pixels; "
-                "give a name that ends in .png."
-            ) from error
-
-
-def check_suffix(path: Path) -> None:
-    """Checks that a picture can be written under this name.
-
-    Raises
-    ------
-    CommandError
-        Where its suffix is none of `FORMATS`.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise CommandError(
-            f"--contact-sheet {path}: give a name that ends in {', '.join(FORMATS)}."
-        )
+    check_suffix(path, "--contact-sheet")
+    write_sheet(contact_sheet(dataset, per_label), path)
 
 
 def contact_sheet(dataset: Dataset, per_label: int = 10) -> Image.Image:
-    """Draws the first `per_label` training pictures of every label, side by side.
+    """Draws the mean and the first `per_label` training pictures of every label, side by side.
 
     Small pictures are enlarged by a whole factor, so that their pixels stay sharp; large ones are
-    shrunk.
+    shrunk. A bar shows how many pictures a label has beside the others.
 
     Raises
     ------
@@ -66,90 +56,102 @@ def contact_sheet(dataset: Dataset, per_label: int = 10) -> Image.Image:
     """
     if per_label < 1:
         raise CommandError(f"--per-label is {per_label}; give a number from 1.")
+    check_pictures(dataset, "contact sheet")
+    assert dataset.picture_shape is not None
+    training = dataset.subsets["training"]
+    height, width, _ = dataset.picture_shape
+    shown = shown_size(width, height, TARGET)
+    counts = np.bincount(training.labels, minlength=len(dataset.label_to_index)).tolist()
+    rows = []
+    for index, (name, count) in enumerate(zip(dataset.label_names, counts, strict=True)):
+        samples = as_rgb(dataset, _first(training, index, per_label))
+        mean = mean_picture(dataset, index)
+        rows.append(
+            _Row(
+                name,
+                count,
+                None if mean is None else shrunk(np.rint(mean).astype(np.uint8), shown),
+                [shrunk(picture, shown) for picture in samples],
+            )
+        )
+    title = dataset.path.name.removesuffix(".pkl.zip")
+    subtitle = (
+        f"training: {len(training):,} pictures of {width}×{height} pixels, {len(rows):,} labels"
+    )
+    return _draw(title, subtitle, rows, shown)
+
+
+def check_pictures(dataset: Dataset, what: str) -> None:
+    """Raises CommandError where it is not known what pictures the dataset holds."""
     if dataset.picture_shape is None:
         raise CommandError(
             f"{dataset.path} holds flat instances and does not say what pictures they are, so no "
-            "contact sheet can be drawn; give a dataset of pictures."
+            f"{what} can be drawn; give a dataset of pictures."
         )
-    training = dataset.subsets["training"]
-    shown = _shown_size(dataset.picture_shape)
-    rows = [
-        [_picture(dataset, instance, shown) for instance in _first(training, index, per_label)]
-        for index in range(len(dataset.label_to_index))
-    ]
-    counts = np.bincount(training.labels, minlength=len(rows)).tolist()
-    title = f"{dataset.path.name.removesuffix('.pkl.zip')}: training, {len(training):,} pictures"
-    return _draw(title, dataset.label_names, counts, rows, shown)
+
+
+def shown_size(width: int, height: int, target: int) -> tuple[int, int]:
+    """Returns (width, height) in pixels that come near to `target`, enlarged by whole factors."""
+    longer = max(height, width)
+    if longer <= target:
+        factor = max(1, round(target / longer))
+        return width * factor, height * factor
+    return max(1, width * target // longer), max(1, height * target // longer)
+
+
+def shrunk(picture: np.ndarray, shown: tuple[int, int]) -> Image.Image:
+    """Returns the picture, (height, width, 3) and uint8, in the shown size."""
+    image = Image.fromarray(picture)
+    enlarge = shown[0] >= image.width
+    return image.resize(shown, Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS)
 
 
 def _first(subset: Subset, label: int, number: int) -> np.ndarray:
     return subset.read(np.flatnonzero(subset.labels == label)[:number])
 
 
-def _shown_size(picture_shape: tuple[int, int, int]) -> tuple[int, int]:
-    """Returns (width, height) in pixels."""
-    height, width, _ = picture_shape
-    longer = max(height, width)
-    if longer <= TARGET:
-        factor = max(1, round(TARGET / longer))
-        return width * factor, height * factor
-    return max(1, width * TARGET // longer), max(1, height * TARGET // longer)
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    count: int
+    mean: Image.Image | None
+    samples: list[Image.Image]
 
 
-def _picture(dataset: Dataset, instance: np.ndarray, shown: tuple[int, int]) -> Image.Image:
-    assert dataset.picture_shape is not None
-    height, width, channels = dataset.picture_shape
-    if dataset.layout == "nchw":
-        instance = instance.transpose(1, 2, 0)
-    picture = instance.reshape(height, width, channels)
-    picture = picture if channels == 3 else picture[..., :1].repeat(3, axis=2)
-    levels = np.clip(picture.astype(np.float64) * (255 / dataset.scale), 0, 255)
-    image = Image.fromarray(np.rint(levels).astype(np.uint8))
-    enlarge = shown[0] >= width
-    return image.resize(shown, Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS)
-
-
-def _draw(
-    title: str,
-    names: list[str],
-    counts: list[int],
-    rows: list[list[Image.Image]],
-    shown: tuple[int, int],
-) -> Image.Image:
-    title_font, name_font, count_font = map(_font, (TITLE_SIZE, NAME_SIZE, COUNT_SIZE))
-    names = [_fit(name, name_font) for name in names]
-    numbers = [f"{count:,}" for count in counts]
-    widths = [*map(name_font.getlength, names), *map(count_font.getlength, numbers)]
-    left = MARGIN + int(max(widths)) + 3 * GAP
-    top = MARGIN + 2 * TITLE_SIZE
-    row_height = max(shown[1], NAME_SIZE + COUNT_SIZE + GAP) + GAP
-    columns = max(map(len, rows))
-    content = max(left + columns * (shown[0] + GAP) - GAP, MARGIN + title_font.getlength(title))
+def _draw(title: str, subtitle: str, rows: list[_Row], shown: tuple[int, int]) -> Image.Image:
+    title_font, name_font, count_font = map(font, (TITLE_SIZE, NAME_SIZE, COUNT_SIZE))
+    names = [fit(row.name, name_font) for row in rows]
+    widest = max(MIN_LEFT, *map(name_font.getlength, names))
+    left = MARGIN + int(widest) + 3 * GAP  # of the means
+    samples = left + shown[0] + 4 * GAP
+    heads = MARGIN + TITLE_SIZE + NAME_SIZE + 4 * GAP
+    top = heads + COUNT_SIZE + GAP
+    row_height = max(shown[1], NAME_SIZE + COUNT_SIZE + BAR + 3 * GAP) + GAP
+    columns = max(len(row.samples) for row in rows)
+    titles = max(title_font.getlength(title), count_font.getlength(subtitle))
+    content = max(samples + columns * (shown[0] + GAP) - GAP, MARGIN + titles)
     size = (int(content) + MARGIN, top + len(rows) * row_height - GAP + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, MARGIN), title, INK, title_font, anchor="lt")
-    for index, (name, number, pictures) in enumerate(zip(names, numbers, rows, strict=True)):
+    draw.text((MARGIN, MARGIN + TITLE_SIZE + GAP), subtitle, QUIET, count_font, anchor="lt")
+    base = heads + COUNT_SIZE - BAR
+    draw.text((left + shown[0] // 2, base), "mean", QUIET, count_font, anchor="ms")
+    draw.text((samples, base), "samples", QUIET, count_font, anchor="ls")
+    line = (left + shown[0] + samples) // 2
+    draw.line((line, heads, line, size[1] - MARGIN), RULE)
+    most = max(row.count for row in rows)
+    right = left - 2 * GAP
+    for index, (name, row) in enumerate(zip(names, rows, strict=True)):
         y = top + index * row_height
         middle = y + (row_height - GAP) // 2
-        draw.text((left - 2 * GAP, middle - 1), name, INK, name_font, anchor="rs")
-        draw.text((left - 2 * GAP, middle + GAP), number, QUIET, count_font, anchor="rt")
-        for column, picture in enumerate(pictures):
-            sheet.paste(picture, (left + column * (shown[0] + GAP), y))
+        draw.text((right, middle - GAP), name, INK, name_font, anchor="rs")
+        draw.text((right, middle), f"{row.count:,}", QUIET, count_font, anchor="rt")
+        bar = round((MIN_LEFT - 2 * GAP) * row.count / most)
+        bottom = middle + COUNT_SIZE + GAP
+        draw.rectangle((right - bar, bottom, right, bottom + BAR - 1), ACCENT)
+        if row.mean:
+            sheet.paste(row.mean, (left, y))
+        for column, picture in enumerate(row.samples):
+            sheet.paste(picture, (samples + column * (shown[0] + GAP), y))
     return sheet
-
-
-def _fit(name: str, font: ImageFont.FreeTypeFont) -> str:
-    if font.getlength(name) <= MAX_NAME:
-        return name
-    while name and font.getlength(f"{name}…") > MAX_NAME:
-        name = name[:-1]
-    return f"{name}…"
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Returns DejaVu Sans, which comes with matplotlib and has the letters of most scripts."""
-    import matplotlib
-
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), size)

@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.split import has_local_part, split
+from datasets.split import reaches_all, split
 
 NAMES = st.lists(st.text(max_size=6), min_size=10, max_size=250, unique=True)
 ITEMS = st.dictionaries(st.text(max_size=5), NAMES, min_size=1, max_size=4)
@@ -36,12 +36,12 @@ def test_local_is_a_tenth_and_lies_within_the_training_subset_of_full(items, see
             for item in items_
         )
         assert abs(len(members) - expected) <= len(items)
-    reaches_all = all(
+    expected = all(
         any(member[0] == label for member in members)
         for label in items
         for members in local.values()
     )
-    assert has_local_part([len(names) for names in items.values()]) == reaches_all
+    assert reaches_all(items, local) == expected
 
 
 @given(items=ITEMS, seed=st.integers(0, 9))
@@ -71,8 +71,10 @@ def test_the_borders_are_those_of_the_original():
         borders = [int(0.1 * border) for border in borders]
         sizes = [high - low for low, high in pairwise(borders)]
         assert [len(members) for members in local.values()] == sizes
-    assert all(has_local_part([count]) for count in range(100, 1000))
-    assert not has_local_part([50, 250])
+    for count in (100, 101, 555, 999):
+        assert reaches_all("a", split({"a": range(count)}, seed=0, part="local"))
+    items = {"a": range(50), "b": range(250)}
+    assert not reaches_all("ab", split(items, seed=0, part="local"))
 
 
 def test_the_seed_matters_and_labels_are_mixed():

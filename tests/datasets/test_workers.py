@@ -1,0 +1,47 @@
+import os
+import signal
+import time
+from functools import partial
+
+import pytest
+
+from common.errors import CommandError
+from datasets import workers
+from datasets.workers import in_order
+
+TASKS = [str(n) for n in range(-200, 200)]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 5])
+def test_results_come_in_order(num_workers):
+    assert list(in_order(int, TASKS, num_workers)) == list(range(-200, 200))
+    assert list(in_order(int, [], num_workers)) == []
+
+
+def test_a_fault_of_the_program_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match=r"(?s)in a worker process.*invalid literal for int"):
+        list(in_order(int, [*TASKS, "no number"], 2))
+
+
+def test_what_the_system_refuses_arrives_as_it_is():
+    with pytest.raises(FileNotFoundError) as caught:
+        list(in_order(os.stat, ["/", "/no such file"] * 100, 2))
+    assert caught.value.filename == "/no such file"
+
+
+def test_a_dead_process_is_named():
+    with pytest.raises(CommandError, match=r"has died .signal 9.*give fewer"):
+        list(in_order(partial(signal.raise_signal), [signal.SIGKILL] * 200, 2))
+
+
+def test_leaving_early_ends_the_processes_and_few_results_wait():
+    results = in_order(time.sleep, [0.001] * 4000, 2)
+    next(results)
+    with pytest.MonkeyPatch.context() as patch:
+        ended = []
+        wait = workers.subprocess.Popen.wait
+        patch.setattr(
+            workers.subprocess.Popen, "wait", lambda self: ended.append(wait(self)) or ended[-1]
+        )
+        results.close()
+    assert len(ended) == 2
