@@ -40,10 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (folder / entry.name).symlink_to(entry)
     digits = load_digits()
     for index, (picture, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        label_folder = folder / "pictures" / ("round" if label in (0, 6, 8, 9) else "angular")
+        label_folder = folder / "pictures" / ("jazz" if label in (0, 6, 8, 9) else "metal")
         label_folder.mkdir(parents=True, exist_ok=True)
         grey = Image.fromarray((picture * 15.9).astype(np.uint8)).resize((40, 40))
-        grey.save(label_folder / f"{index}.jpg")
+        grey.save(label_folder / f"Artist {index % 100} - {index}.jpg")
     for kind, block in BLOCKS:
         name = block.splitlines()[0].lstrip("# ")
         if kind in ("python", "yaml") and name.endswith((".py", ".yaml")):
