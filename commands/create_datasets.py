@@ -4,7 +4,8 @@ Writes `full` (80 % training, 10 % validation, 10 % testing of every label) and 
 it for a quick try, taken from full's training subset. Each comes as NAME.pkl.zip (grey, flat),
 NAME.rgb.pkl.zip (colour), NAME-dataset-filenames.json and, for Caffe, NAME.SUBSET.txt. Pictures may
 lie in deeper folders and behind symbolic links; what is there more than once, exactly or nearly,
-stays in one subset and is listed in duplicates.tsv.
+stays in one subset and is listed in duplicates.tsv. Repeated after it was killed or stopped by
+Ctrl-C, the command goes on with the pictures that it had decoded.
 """
 
 from __future__ import annotations

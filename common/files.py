@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,13 +34,15 @@ def cannot_write(path: Path, error: OSError) -> CommandError:
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields the name to write under; renames it to `path` at the end, or removes it on any error.
 
-    Folders that are missing are made, and on an error removed again.
+    Folders that are missing are made, and on an error removed again. What processes that were
+    killed have left of the same file is removed.
 
     Raises CommandError where the system refuses to write (full disk, no permission).
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with new_folders(path.parent):
+            _remove_left(path)
             partial.touch()
             yield partial
             partial.replace(path)
@@ -48,6 +51,24 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def _remove_left(path: Path) -> None:
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        process = left.name.removeprefix(f"{path.name}.").removesuffix(".partial")
+        if process.isdecimal() and not _is_alive(int(process)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's; no process's number
+        return True
+    return True
 
 
 @contextmanager

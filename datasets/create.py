@@ -14,6 +14,7 @@ import numpy as np
 from common.errors import CommandError
 from datasets.decoding import Decoded, Form, Paths, decoded, refuse_if
 from datasets.duplicates import DISTANCE, Groups, check_distance, find_groups
+from datasets.links import REPORT
 from datasets.outputs import (
     Members,
     Source,
@@ -69,7 +70,8 @@ class Created:
     unreadable : dict of str to str
         The reason, by path below the folder, of every picture that was left out.
     others : list of str
-        What else lies in the folder and was left out, see `datasets.scan.Listing`.
+        What else lies in the folder and was left out, see `datasets.scan.Listing`; but for the
+        report of download_dataset_images.
     older : list of Path
         Datasets of the same names, or their lists, that an earlier run has left in the folder.
     duplicates : Duplicates
@@ -172,7 +174,9 @@ def create_datasets(
     `datasets.duplicates`), `unreadable.txt` what can't be read.
 
     Every file appears when all of them are whole, memory use depends on the number of pictures by
-    some hundred bytes each, and the number of workers does not change a byte.
+    some hundred bytes each, and the number of workers does not change a byte. Where a run was
+    killed, or stopped by Ctrl-C when much was decoded, the same one goes on from what was decoded,
+    see `datasets.scratch`.
 
     Parameters
     ----------
@@ -204,7 +208,7 @@ def create_datasets(
         refuse_if(chosen.strict, paths[row], fault)
     keys = _group_keys(pattern, names)
     form = Form(chosen.image_size, chosen.resize_mode, chosen.strict, workers)
-    with all_or_nothing(out_dir) as folder, decoded(paths, folder, form) as scratch:
+    with all_or_nothing(out_dir) as (folder, place), decoded(paths, place, form) as scratch:
         unreadable = scratch.unreadable | bad_names
         groups, readable, dropped = _find_duplicates(scratch, unreadable, chosen)
         rows = _by_label(names, readable)
@@ -228,7 +232,7 @@ def create_datasets(
         labels=sorted(rows),
         picture_shape=scratch.pictures.shape[1:],
         unreadable=reasons,
-        others=listing.others,
+        others=[other for other in listing.others if other != REPORT],
         older=_older(out_dir, files),
         duplicates=Duplicates(len(groups), sum(map(len, groups)), across, len(dropped)),
         num_groups=len(set(keys.values())),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
-import tempfile
+import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,17 +19,14 @@ import numpy as np
 from PIL import Image
 
 from common.errors import CommandError
-from common.files import cannot_write
 from common.progress import progress
 from datasets.duplicates import THUMBNAIL, Fingerprints, fingerprints, thumbnail
 from datasets.pictures import PictureError, ResizeMode, displayed_size, read_picture, resized
+from datasets.scratch import THUMBNAIL_BYTES, Scratch, key_of, record_of, write_at
 from datasets.workers import in_order
 
 Result = TypeVar("Result")
 Task = tuple[int, str]  # row and path
-PUNCHED_FROM = 2**14  # bytes of a picture; holes of less than some pages free nothing
-KEEP_SIZE, PUNCH_HOLE = 1, 2  # fallocate's modes, <linux/falloc.h>
-THUMBNAIL_BYTES = int(np.prod(THUMBNAIL))
 
 
 @dataclass(frozen=True)
@@ -61,40 +58,28 @@ class Decoded:
     Parameters
     ----------
     pictures : np.ndarray of shape (n, height, width, 3), uint8
-        Mapped from a scratch file; the rows of unreadable pictures are zero.
+        Mapped from a scratch file; the rows of unreadable pictures mean nothing.
     prints : Fingerprints
         What they are compared by.
     digests : np.ndarray of shape (n, 2), uint64
         Equal for equal files.
     sizes : np.ndarray of shape (n, 2), int32
         Height and width in pixels before the pictures were resized.
-    formats : list of str
-        'JPEG', 'PNG', ...
+    formats : np.ndarray of shape (n,), bytes
+        b'JPEG', b'PNG', ...
     unreadable : dict of int to str
         The reason, by row, of every picture that could not be read.
-    file : int
-        The scratch file.
+    forget : callable
+        Gives the room of some rows back to the disk, see `datasets.scratch.Scratch.forget`.
     """
 
     pictures: np.ndarray
     prints: Fingerprints
     digests: np.ndarray
     sizes: np.ndarray
-    formats: list[str]
+    formats: np.ndarray
     unreadable: dict[int, str]
-    file: int
-
-    def forget(self, rows: np.ndarray) -> None:
-        """Gives the room of some pictures back to the disk, and to the system's cache of it.
-
-        What is written next takes their place, so that the scratch file and the datasets together
-        are never much larger than one of them.
-        """
-        row_bytes = self.pictures[0].nbytes
-        if row_bytes >= PUNCHED_FROM:
-            for row in rows.tolist():
-                if not _punch_hole(self.file, row * row_bytes, row_bytes):
-                    return
+    forget: Callable[[np.ndarray], None]
 
 
 class Paths(Sequence[str]):
@@ -110,65 +95,63 @@ class Paths(Sequence[str]):
     def __getitem__(self, row: int) -> str:  # type: ignore[override]
         return "/".join((self._folder, *self._names[row]))
 
+    def whole(self) -> Iterator[str]:
+        """Yields the pictures' paths from the root on, links in `folder` resolved."""
+        folder = os.path.realpath(self._folder)
+        for names in self._names:
+            yield "/".join((folder, *names))
 
-class _Rows(Sequence[Task]):
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = paths
+
+class _Tasks(Sequence[Task]):
+    def __init__(self, paths: Sequence[str], rows: Sequence[int] | np.ndarray) -> None:
+        self._paths, self._rows = paths, rows
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._rows)
 
-    def __getitem__(self, row: int) -> Task:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Task:  # type: ignore[override]
+        row = int(self._rows[index])
         return row, self._paths[row]
 
 
 @contextmanager
-def decoded(paths: Sequence[str], out_dir: Path, form: Form) -> Iterator[Decoded]:
-    """Decodes every picture once.
+def decoded(paths: Paths, folder: Path, form: Form) -> Iterator[Decoded]:
+    """Decodes every picture once; what a run that was broken off has decoded is not decoded again.
 
     Parameters
     ----------
-    paths : sequence of str
+    paths : Paths
         The pictures.
-    out_dir : Path
-        A folder on a disk with room for n * height * width * 3 bytes, and 864 more for each. The
-        scratch file has no name there, so it is gone with the process, however that ends.
+    folder : Path
+        For the scratch files, see `datasets.scratch.Scratch`: on a disk with room for
+        n * height * width * 3 bytes, and 928 more for each.
     form : Form
         What the pictures are brought to.
 
     Raises
     ------
     CommandError
-        Where the pictures' sizes differ and no size is given, the disk is full, or, if strict,
-        a picture is unreadable.
+        Where the pictures' sizes differ and no size is given, or, if strict, a picture is
+        unreadable.
+    OSError
+        Where the disk is full.
     """
     size = (form.image_size,) * 2 if form.image_size else _common_size(paths, form)
     shape = (len(paths), *size, 3)
-    try:
-        with (
-            tempfile.TemporaryFile(dir=out_dir) as scratch,
-            tempfile.TemporaryFile(dir=out_dir) as small,
-        ):
-            os.truncate(scratch.fileno(), int(np.prod(shape, dtype=np.int64)))
-            os.truncate(small.fileno(), len(paths) * THUMBNAIL_BYTES)
-            files = scratch.fileno(), small.fileno()
-            result = _decode_into(files, paths, size, form)
-            thumbnails = _mapped(small.fileno(), (len(paths), *THUMBNAIL))
-            prints = fingerprints(thumbnails, partial(_forget_pages, thumbnails))
-            pictures = _mapped(scratch.fileno(), shape)
-            yield Decoded(pictures, prints, *result, scratch.fileno())
-    except OSError as error:
-        raise cannot_write(out_dir, error) from error
-
-
-def _punch_hole(file: int, offset: int, length: int) -> bool:
-    """Calls Linux's fallocate; returns False where the system or the file system lacks it."""
-    try:
-        fallocate = ctypes.CDLL(None).fallocate
-    except (AttributeError, OSError):
-        return False
-    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return fallocate(file, PUNCH_HOLE | KEEP_SIZE, offset, length) == 0
+    key = key_of(paths.whole(), size, form.mode)
+    row_bytes = int(np.prod(shape[1:], dtype=np.int64))
+    with Scratch(folder, key, len(paths), row_bytes, form.num_workers) as scratch:
+        unreadable = _decode_into(scratch, paths, size, form)
+        thumbnails = _mapped(scratch.thumbnails, (len(paths), *THUMBNAIL))
+        yield Decoded(
+            pictures=_mapped(scratch.pixels, shape),
+            prints=fingerprints(thumbnails, partial(_forget_pages, thumbnails)),
+            digests=scratch.records["digest"],
+            sizes=scratch.records["size"],
+            formats=scratch.records["format"],
+            unreadable=unreadable,
+            forget=scratch.forget,
+        )
 
 
 def _mapped(file: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -182,44 +165,68 @@ def _forget_pages(array: np.ndarray) -> None:
 
 
 def _decode_into(
-    files: tuple[int, int], paths: Sequence[str], size: tuple[int, int], form: Form
-) -> tuple[np.ndarray, np.ndarray, list[str], dict[int, str]]:
+    scratch: Scratch, paths: Sequence[str], size: tuple[int, int], form: Form
+) -> dict[int, str]:
+    """Decodes what is not there yet; returns the reasons, by row, of what can't be."""
+    _clear_changed(scratch, paths)
+    if found := int(scratch.done.sum()):
+        print(
+            f"Going on: {found:,} of {len(paths):,} pictures are decoded already.", file=sys.stderr
+        )
+    files = scratch.pixels, scratch.thumbnails
     work = partial(decode_one, files=files, size=size, mode=form.mode)
-    digests = np.zeros((len(paths), 2), np.uint64)
-    sizes = np.zeros((len(paths), 2), np.int32)
-    formats: list[str] = []
+    rows = np.flatnonzero(~scratch.done)
     unreadable = {}
-    for row, answer in enumerate(_counted("Decoding pictures", work, _Rows(paths), form, files)):
-        if isinstance(answer, str):
-            refuse_if(form.strict, paths[row], answer)
-            unreadable[row] = answer
-            formats.append("")
-            digests[row] = row, 0  # equal to no other
-            continue
-        sizes[row], kind, digest = answer
-        digests[row] = np.frombuffer(digest, np.uint64)
-        formats.append(kind)
-    return digests, sizes, formats, unreadable
+    with _counted("Decoding pictures", work, _Tasks(paths, rows), form, files) as answers:
+        for row, answer in zip(rows.tolist(), answers, strict=True):
+            if isinstance(answer, bytes):
+                scratch.put(row, answer)
+            else:
+                refuse_if(form.strict, paths[row], answer)
+                unreadable[row] = answer
+                scratch.records["digest"][row] = row, 0  # equal to no other
+    return unreadable
+
+
+def _clear_changed(scratch: Scratch, paths: Sequence[str]) -> None:
+    """Takes what was decoded of a file that is not the same any more for not decoded."""
+    rows = np.flatnonzero(scratch.done).tolist()
+    with progress("Looking for changed pictures", len(rows), "pictures") as advance:
+        for row in rows:
+            record = scratch.records[row]
+            try:
+                source = Path(paths[row]).stat()
+                found = source.st_size, source.st_mtime_ns
+            except OSError:
+                found = None
+            if found != (record["num_bytes"], record["mtime_ns"]):
+                scratch.clear(row)
+            advance(1)
 
 
 def decode_one(
     task: Task, *, files: tuple[int, int], size: tuple[int, int], mode: ResizeMode
-) -> tuple[tuple[int, int], str, bytes] | str:
+) -> bytes | str:
     """Writes a picture and its thumbnail to their rows of the two scratch files.
 
-    Returns (size before, format, digest), or why the picture can't be used.
+    Returns the row's record, or why the picture can't be used.
     """
+    start = time.perf_counter()
     row, path = task
     try:
         with warnings.catch_warnings():
             _ignore_harmless()
+            source = Path(path).stat()  # before it is read, so that a change meanwhile is one
             picture = read_picture(Path(path), size)
-            pixels = np.asarray(resized(picture.image, size, mode))
+            pixels = np.ascontiguousarray(resized(picture.image, size, mode))
     except PictureError as error:
         return str(error)
-    _write_at(files[0], pixels, row * pixels.nbytes)
-    _write_at(files[1], thumbnail(picture.image), row * THUMBNAIL_BYTES)
-    return picture.size, picture.format, picture.digest
+    except OSError as error:
+        return error.strerror or str(error)
+    small = np.ascontiguousarray(thumbnail(picture.image))
+    write_at(files[0], pixels.data, row * pixels.nbytes)
+    write_at(files[1], small.data, row * THUMBNAIL_BYTES)
+    return record_of(row, picture, source, time.perf_counter() - start)
 
 
 def size_or_reason(task: Task) -> tuple[int, int] | str:
@@ -234,13 +241,13 @@ def size_or_reason(task: Task) -> tuple[int, int] | str:
 
 def _common_size(paths: Sequence[str], form: Form) -> tuple[int, int]:
     sizes: Counter[tuple[int, int]] = Counter()
-    for row, result in enumerate(
-        _counted("Looking at the sizes", size_or_reason, _Rows(paths), form)
-    ):
-        if isinstance(result, str):
-            refuse_if(form.strict, paths[row], result)
-        else:
-            sizes[result] += 1
+    tasks = _Tasks(paths, range(len(paths)))
+    with _counted("Looking at the sizes", size_or_reason, tasks, form) as results:
+        for row, result in enumerate(results):
+            if isinstance(result, str):
+                refuse_if(form.strict, paths[row], result)
+            else:
+                sizes[result] += 1
     if len(sizes) > 1:
         found = ", ".join(f"{w}x{h} ({n:,})" for (h, w), n in sizes.most_common(5))
         more = f" and {len(sizes) - 5} more sizes" if len(sizes) > 5 else ""
@@ -260,31 +267,29 @@ def refuse_if(strict: bool, path: str, reason: str) -> None:
         )
 
 
+@contextmanager
 def _counted(
     description: str,
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
     form: Form,
     files: Sequence[int] = (),
-) -> Iterator[Result]:
-    """Yields the results in order and shows how far they are."""
+) -> Iterator[Iterator[Result]]:
+    """Yields the results, in order, and shows how far they are; at the end the workers are gone."""
     with (
         progress(description, len(tasks), "pictures") as advance,
         closing(in_order(work, tasks, form.num_workers, files)) as results,
     ):
-        for result in results:
-            advance(1)
-            yield result
+
+        def counted() -> Iterator[Result]:
+            for result in results:
+                advance(1)
+                yield result
+
+        yield counted()
 
 
 def _ignore_harmless() -> None:
     """Pillow warns of odd EXIF data and the like, which leave the picture itself intact."""
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # is refused
-
-
-def _write_at(file: int, array: np.ndarray, offset: int) -> None:
-    data = np.ascontiguousarray(array).data.cast("B")
-    while data:
-        written = os.pwrite(file, data, offset)
-        data, offset = data[written:], offset + written

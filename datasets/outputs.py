@@ -26,6 +26,7 @@ from common.progress import progress
 from datasets.container import Blocks, write_dataset
 from datasets.dataset import Layout, Subset
 from datasets.decoding import Decoded
+from datasets.scratch import LASTING
 from datasets.together import Twice, run_together
 
 Members = Mapping[str, Sequence[tuple[str, str]]]  # (label, file name) by subset
@@ -69,10 +70,11 @@ class Source:
 
 
 @contextmanager
-def all_or_nothing(out_dir: Path) -> Iterator[Path]:
+def all_or_nothing(out_dir: Path) -> Iterator[tuple[Path, Path]]:
     """Yields a folder whose files move to `out_dir` at the end; on any error nothing is left.
 
-    A process that is killed leaves that folder, hidden; the next one removes it.
+    A process that is killed leaves that folder, hidden; the next one removes it. The second folder
+    that this yields is for scratch files: the next process finds it as it was left.
 
     Raises
     ------
@@ -82,10 +84,11 @@ def all_or_nothing(out_dir: Path) -> Iterator[Path]:
     try:
         with (
             new_folders(out_dir),
-            _alone(out_dir),
+            _alone(out_dir) as alone,
             tempfile.TemporaryDirectory(dir=out_dir, prefix=PARTIAL, suffix=".partial") as name,
         ):
-            yield Path(name)
+            scratch = out_dir / LASTING if alone else Path(name).with_suffix(".decoded.partial")
+            yield Path(name), scratch
             for file in sorted(Path(name).iterdir()):
                 file.replace(out_dir / file.name)
     except OSError as error:
@@ -97,8 +100,11 @@ def all_or_nothing(out_dir: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(out_dir: Path) -> Iterator[None]:
-    """Locks the folder, as long as the process lives, and removes what killed ones have left."""
+def _alone(out_dir: Path) -> Iterator[bool]:
+    """Locks the folder, as long as the process lives, and removes what killed ones have left.
+
+    Yields whether the file system has locks.
+    """
     handle = os.open(out_dir, os.O_RDONLY)
     try:
         locked = True
@@ -109,12 +115,13 @@ def _alone(out_dir: Path) -> Iterator[None]:
                 f"Another create_datasets is writing to {out_dir}; wait for its end, or choose "
                 "another folder."
             ) from None
-        except OSError:  # a file system without locks
+        except OSError:
             locked = False
         if locked:
             for left in out_dir.glob(f"{PARTIAL}*.partial"):
-                shutil.rmtree(left, ignore_errors=True)
-        yield
+                if left.name != LASTING:
+                    shutil.rmtree(left, ignore_errors=True)
+        yield locked
     finally:
         os.close(handle)
 
@@ -205,13 +212,14 @@ def _origin(members: Members, source: Source) -> dict[str, Any]:
     rows = source.rows_of([member for chosen in members.values() for member in chosen])
     sizes = source.decoded.sizes[rows][:, ::-1]  # width, height
     counts = sorted(Counter(map(tuple, sizes.tolist())).items(), key=lambda one: (-one[1], one[0]))
+    formats = np.unique(source.decoded.formats[rows], return_counts=True)
     return {
         "sizes": [[*size, count] for size, count in counts[:MOST_COMMON]],
         "num_sizes": len(counts),
         "smallest": sizes.min(axis=0).tolist(),
         "median": np.sort(sizes, axis=0)[len(sizes) // 2].tolist(),
         "largest": sizes.max(axis=0).tolist(),
-        "formats": dict(sorted(Counter(source.decoded.formats[row] for row in rows).items())),
+        "formats": {kind.decode(): int(n) for kind, n in zip(*formats, strict=True)},
     }
 
 

@@ -114,9 +114,12 @@ def test_what_is_no_picture_is_left_out_before_the_split(make_pictures, out_dir)
     (image_dir / "empty").mkdir()
     (image_dir / "a" / "deeper").mkdir()
     (image_dir / "README.md").write_text("text")
+    (image_dir / "download-report.tsv").write_text("text")  # download_dataset_images' own
+    (image_dir / "a" / "download-report.tsv").write_text("text")
     created = create_datasets(image_dir, out_dir)
     assert created.counts["full"] == {"training": 17, "validation": 2, "testing": 3}
-    assert created.others == ["README.md", "a/deeper", "a/notes.txt", "empty/"]
+    others = ["README.md", "a/deeper", "a/download-report.tsv", "a/notes.txt", "empty/"]
+    assert created.others == others
     assert created.unreadable == {
         "a/line\nbreak.png": "its name has a line break",
         "a/text.jpg": "it is no picture of a known format",

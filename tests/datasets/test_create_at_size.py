@@ -293,22 +293,3 @@ def test_killed_at_any_moment_and_run_again(tmp_path):
     assert not alive_below(out)
     subprocess.run([*command, str(out), *options], check=True, capture_output=True)
     assert contents(out) == expected
-
-
-def test_ctrl_c_leaves_nothing(tmp_path):
-    folder, out = covers(tmp_path, 150), tmp_path / "out"
-    command = [sys.executable, MANAGE, "create_datasets", str(folder), str(out)]
-    with subprocess.Popen(
-        [*command, "--image-size", "500", "--num-workers", "2"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        text=True,
-    ) as process:
-        while not out.exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
-        errors = process.stderr.read()
-    assert process.returncode == 130 and errors.strip() == "manage.py: interrupted"
-    assert not out.exists()
