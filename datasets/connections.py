@@ -3,7 +3,8 @@
 `requests` bounds the silence between two bytes, not a transfer, and resolves names unseen. Here
 each thread has a `Watch` that another thread breaks the connection off by when its time is up, and
 a name's addresses are looked at before any of them is connected to, so that a name that leads
-elsewhere the second time leads nowhere.
+elsewhere the second time leads nowhere. A host gets few connections at once; who waits for one does
+so with the clock stopped.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import ipaddress
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from weakref import WeakValueDictionary
 
 import urllib3
 from requests.adapters import HTTPAdapter
@@ -22,8 +25,13 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.connection import allowed_gai_family, create_connection
 
 NUM_HOSTS = 64  # whose connections are kept
-PER_HOST = 8  # connections, of all threads together, redirects included
+PER_HOST = 8  # connections in use, of all threads together, redirects included
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Python's `is_global` takes these for public, but 192.0.0.0/24 is for protocols, fec0::/10 was for
+# sites, ::/96 for IPv4 addresses, and 64:ff9b:1::/48 is for one's own NAT64.
+NOT_PUBLIC = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "fec0::/10", "::/96", "64:ff9b:1::/48"))
+)
 
 
 class PrivateAddressError(Exception):
@@ -37,19 +45,31 @@ class Watch:
         self._lock = threading.Lock()
         self._deadline: float | None = None
         self._socket: socket.socket | None = None
+        self._ended = False
         self.overdue = False
 
     def start(self, seconds: float) -> None:
         """Begins an attempt of this thread."""
         with self._lock:
             self._deadline, self._socket = time.monotonic() + seconds, None
-            self.overdue = False
+            self.overdue = self._ended
         _present.watch = self
 
     def stop(self) -> None:
         """Ends the attempt; from now on nothing is broken off."""
         with self._lock:
             self._deadline = self._socket = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the clock meanwhile. Raises TimeoutError if the time is up before or after."""
+        left = self.left()
+        with self._lock:
+            self._deadline = self._socket = None
+        yield
+        with self._lock:
+            self._deadline = time.monotonic() + left
+        self.left()
 
     def left(self) -> float:
         """Returns the seconds that are left, at least a hundredth. Raises TimeoutError if none."""
@@ -68,12 +88,20 @@ class Watch:
     def break_off(self, now: float) -> None:
         """Breaks the attempt off if its time was up at `now`; called by another thread."""
         with self._lock:
-            if self._deadline is None or now < self._deadline:
-                return
-            self.overdue = True
-            if self._socket is not None:
-                with suppress(OSError):  # of TLS too: its own shutdown would take the object apart
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            if self._deadline is not None and now >= self._deadline:
+                self._break_off()
+
+    def end(self) -> None:
+        """Breaks the attempt off, and every later one as it starts; called by another thread."""
+        with self._lock:
+            self._ended = True
+            self._break_off()
+
+    def _break_off(self) -> None:
+        self.overdue = True
+        if self._socket is not None:
+            with suppress(OSError):  # of TLS too: its own shutdown would take the object apart
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class _Present(threading.local):
@@ -87,7 +115,7 @@ def is_private(address: str) -> bool:
     """Returns whether an IP address is not one of the public internet's.
 
     Private, loopback, link-local, shared, reserved and multicast ones are not, nor IPv6 addresses
-    that only wrap such an IPv4 address (mapped, 6to4, NAT64).
+    that only wrap such an IPv4 address (mapped, 6to4, NAT64) or are of a range no longer in use.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
@@ -96,7 +124,7 @@ def is_private(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_private(str(inner))
-    return not ip.is_global or ip.is_multicast
+    return not ip.is_global or ip.is_multicast or any(ip in network for network in NOT_PUBLIC)
 
 
 def says_private(host: str) -> bool:
@@ -186,7 +214,7 @@ class Adapter(HTTPAdapter):
 
     def __init__(self, guarded: bool) -> None:
         self._classes = _GUARDED if guarded else _WATCHED
-        super().__init__(pool_connections=NUM_HOSTS, pool_maxsize=PER_HOST, pool_block=True)
+        super().__init__(pool_connections=NUM_HOSTS, pool_maxsize=PER_HOST)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Makes the pools, of connections of ours."""
@@ -202,7 +230,7 @@ class Adapter(HTTPAdapter):
 
 
 class Adapters:
-    """The two adapters that all threads share.
+    """The two adapters that all threads share, and the hosts' connections that they may use.
 
     They stand without a session of requests: that would read a redirect's body to its end, keep
     strangers' cookies, and look through the environment for every picture.
@@ -210,6 +238,22 @@ class Adapters:
 
     def __init__(self) -> None:
         self.guarded, self.open = Adapter(guarded=True), Adapter(guarded=False)
+        self._lock = threading.Lock()
+        self._places: WeakValueDictionary[str, threading.Semaphore] = WeakValueDictionary()
+
+    @contextmanager
+    def place(self, host: str, watch: Watch) -> Iterator[None]:
+        """Holds one of the `PER_HOST` places of a host, waiting for it with the clock stopped.
+
+        No thread may hold two, or they could wait for each other. Raises TimeoutError as
+        `Watch.paused`.
+        """
+        with self._lock:  # whoever waits for a host keeps its semaphore in being
+            places = self._places.setdefault(host, threading.Semaphore(PER_HOST))
+        with ExitStack() as stack:
+            with watch.paused():
+                stack.enter_context(places)
+            yield
 
     def close(self) -> None:
         """Closes the connections that are not in use."""

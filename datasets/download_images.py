@@ -8,22 +8,20 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from common.errors import CommandError
 from common.files import cannot_write
 from common.progress import progress
 from datasets.connections import PER_HOST, Adapters, Watch
-from datasets.download_report import Outcome, read_present, report_text, summary
+from datasets.download_report import Outcome, ReportError, read_origins, report_lines, summary
 from datasets.fetch import Failure, Fetcher, Limits, Status
 from datasets.host_queues import HostQueues, Task
 from datasets.links import REPORT, Link, read_links
 from datasets.picture_folder import PictureFolder
+from datasets.pictures import ignore_harmless
 
 FIRST_WAIT = 0.5  # seconds before the second attempt; doubles with each
 LONGEST_WAIT = 60.0  # seconds; who asks for more is not waited for
@@ -73,7 +71,8 @@ def download_images(
     Parameters
     ----------
     links_tsv, out_dir : Path
-        The list of links, and the folder. A picture that is there and decodes is not fetched.
+        The list of links, and the folder. A picture that is there and decodes is not fetched,
+        unless the last run's report has it from another address than the list.
     num_threads : int
         Pictures to fetch at once, at most `PER_HOST` of one host.
     retries : int
@@ -94,6 +93,8 @@ def download_images(
         Where the list can't be used, before anything is fetched, or the folder not be written to.
     KeyboardInterrupt
         At Ctrl-C, after the report has been written.
+    Exception
+        A programming error that one link met, after all others and the report.
     """
     limits = limits or Limits()
     _check(num_threads, retries, limits)
@@ -101,18 +102,25 @@ def download_images(
     with PictureFolder(out_dir) as folder:
         folder.refuse_symbolic_links(link.label for link in links)
         folder.clean()
-        known = _known(links, folder) if retry_failed else {}
-        run = _Run([link for link in links if link not in known], folder, limits, retries)
+        origins = _origins(folder, links, retry_failed)
+        known = _known(links, origins, folder) if retry_failed else {}
+        former = _former(links, origins, folder)
+        left = [link for link in links if link.line not in known]
+        run = _Run(left, former, folder, limits, retries)
         try:
             run.run(num_threads)
         except KeyboardInterrupt:
             print("\nStopped; the same command goes on from here.", file=sys.stderr)
             raise
         finally:
-            done = known | {outcome.link: outcome for outcome in run.outcomes}
-            outcomes = [done.get(link) or Outcome(link, Status.NOT_TRIED) for link in links]
-            report = folder.write_report(REPORT, report_text(outcomes))
-    return Download(outcomes, report)
+            outcomes = known | run.outcomes
+            for line, outcome in run.outcomes.items():
+                if outcome.present:
+                    former.pop(line, None)
+            report = folder.write_report(REPORT, report_lines(links, outcomes, former))
+    if run.fault:
+        raise run.fault
+    return Download([outcomes[link.line] for link in links], report)
 
 
 def _check(num_threads: int, retries: int, limits: Limits) -> None:
@@ -126,35 +134,72 @@ def _check(num_threads: int, retries: int, limits: Limits) -> None:
         raise CommandError(f"--max-bytes is {limits.max_bytes}; give a number of bytes above 0.")
 
 
-def _known(links: Sequence[Link], folder: PictureFolder) -> dict[Link, Outcome]:
+def _origins(folder: PictureFolder, links: Sequence[Link], needed: bool) -> dict[int, str]:
+    """Returns, by line, where the last report has the pictures from; without one none, if allowed.
+
+    Raises CommandError where there is no such report but it is `needed`.
+    """
+    try:
+        return read_origins(folder, links)
+    except ReportError as error:
+        if not needed:
+            return {}
+        raise CommandError(
+            f"--retry-failed goes by the report of the last run, but {folder.path / REPORT} can't "
+            f"be read: {error}; leave out --retry-failed to go by what is in {folder.path}."
+        ) from error
+
+
+def _known(
+    links: Sequence[Link], origins: Mapping[int, str], folder: PictureFolder
+) -> dict[int, Outcome]:
     """Returns the links whose picture is there by the last report, and exists."""
-    present = read_present(folder.path)
     known = {}
     for link in links:
-        if (link.line, link.url) in present and (size := folder.size(link.label, link.name)):
-            known[link] = Outcome(link, Status.THERE, num_bytes=size)
+        if origins.get(link.line) == link.url and (size := folder.size(link.label, link.name)):
+            known[link.line] = Outcome(link, Status.THERE, num_bytes=size)
     return known
+
+
+def _former(
+    links: Sequence[Link], origins: Mapping[int, str], folder: PictureFolder
+) -> dict[int, str]:
+    """Returns, by line, the addresses of pictures that are there from another than the list's."""
+    former = {}
+    for link in links:
+        url = origins.get(link.line, link.url)
+        if url != link.url and folder.size(link.label, link.name):
+            former[link.line] = url
+    return former
 
 
 class _Run:
     """The threads, and what they report to the one that waits for them."""
 
     def __init__(
-        self, links: Sequence[Link], folder: PictureFolder, limits: Limits, retries: int
+        self,
+        links: Sequence[Link],
+        former: Mapping[int, str],
+        folder: PictureFolder,
+        limits: Limits,
+        retries: int,
     ) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: dict[int, Outcome] = {}  # by line
+        self.fault: Exception | None = None  # of ours, that the first link met that did
         self._num_links = len(links)
         self._queues = HostQueues(links, PER_HOST)
         self._results: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         self._watches: list[Watch] = []
         self._adapters = Adapters()
         self._unanswered: dict[str, int] = {}  # attempts in a row, by host
-        self._folder, self._limits, self._retries = folder, limits, retries
+        self._former, self._folder = former, folder
+        self._limits, self._retries = limits, retries
 
     def run(self, num_threads: int) -> None:
         """Fills `outcomes`; after Ctrl-C or an error with those that there are."""
         threads = []
-        with _pillow_is_quiet():
+        with warnings.catch_warnings():
+            ignore_harmless()
             try:
                 for _ in range(min(num_threads, self._num_links)):
                     self._watches.append(Watch())
@@ -186,13 +231,13 @@ class _Run:
     def _add(self, result: Outcome | BaseException) -> None:
         if isinstance(result, BaseException):
             raise result
-        self.outcomes.append(result)
+        self.outcomes[result.link.line] = result
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
         self._queues.stop()
         if len(self.outcomes) < self._num_links:
             for watch in self._watches:
-                watch.break_off(float("inf"))
+                watch.end()
         last_moment = time.monotonic() + LAST_MOMENT
         for thread in threads:
             if thread.ident is not None:
@@ -201,7 +246,7 @@ class _Run:
         while not self._results.empty():
             result = self._results.get()
             if isinstance(result, Outcome):
-                self.outcomes.append(result)
+                self._add(result)
 
     def _work(self, watch: Watch) -> None:
         try:
@@ -218,36 +263,49 @@ class _Run:
         except Failure as failure:
             if self._queues.stopped:
                 return
-            silent = failure.status in (Status.TIMED_OUT, Status.UNREACHABLE)
-            host = task.link.host
-            self._unanswered[host] = self._unanswered.get(host, 0) + 1 if silent else 0
             task.seconds += time.monotonic() - start
             task.attempts += 1
-            task.failure = failure
-            wait = max(failure.wait or 0.0, FIRST_WAIT * 2 ** (task.attempts - 1))
-            if failure.again and task.attempts <= self._retries and wait <= LONGEST_WAIT:
-                self._queues.later(task, wait, failure.whole_host)
+            outcome = self._after(task, failure)
+        except CommandError:  # as a full disk, which no other link can be written to
+            raise
+        except Exception as error:  # a fault of ours; it may cost this link, but no other
+            if self._queues.stopped:
                 return
-            reason = failure.reason
-            if failure.wait is not None and wait > LONGEST_WAIT:
-                reason += f", asks to wait {failure.wait:,.0f} seconds"
-            outcome = Outcome(task.link, failure.status, reason, 0, task.seconds)
-        else:
-            if outcome is None:
-                return
-            if outcome.status is Status.FETCHED:
-                self._unanswered[task.link.host] = 0
-        self._results.put(outcome)
-        self._queues.done(task)
+            self.fault = self.fault or error
+            reason = f"{type(error).__name__}: {error}"
+            outcome = Outcome(task.link, Status.FAULT, reason, 0, task.seconds)
+        if outcome is not None:
+            self._results.put(outcome)
+            self._queues.done(task)
+
+    def _after(self, task: Task, failure: Failure) -> Outcome | None:
+        """Returns the outcome of a task that failed; None where it is tried again, or later."""
+        host = task.link.host
+        silent = failure.status in (Status.TIMED_OUT, Status.UNREACHABLE)
+        self._unanswered[host] = self._unanswered.get(host, 0) + 1 if silent else 0
+        wait = max(failure.wait or 0.0, FIRST_WAIT * 2 ** (task.attempts - 1))
+        may_retry = failure.again and task.attempts <= self._retries and not self._given_up(host)
+        if may_retry and wait <= LONGEST_WAIT:
+            self._queues.later(task, wait, failure.whole_host)
+            return None
+        reason = failure.reason
+        if failure.wait is not None and wait > LONGEST_WAIT:
+            reason += f", asks to wait {failure.wait:,.0f} seconds"
+        return Outcome(task.link, failure.status, reason, 0, task.seconds, failure.again)
+
+    def _given_up(self, host: str) -> bool:
+        return self._unanswered.get(host, 0) >= GIVE_UP_AFTER
 
     def _attempt(self, task: Task, fetcher: Fetcher) -> Outcome | None:
         """Returns the outcome of an attempt that brought a picture; None after `stop`."""
         link, start = task.link, time.monotonic()
-        if size := self._folder.whole_size(link.label, link.name):
+        if link.line not in self._former and (
+            size := self._folder.whole_size(link.label, link.name)
+        ):
             return Outcome(link, Status.THERE, num_bytes=size)
-        if self._unanswered.get(link.host, 0) >= GIVE_UP_AFTER:
+        if self._given_up(link.host):
             reason = f"given up, as the host did not answer {GIVE_UP_AFTER} times in a row"
-            raise task.failure or Failure(Status.UNREACHABLE, reason)
+            raise Failure(Status.UNREACHABLE, reason, again=True)
         body = fetcher.fetch(link.url)
         if self._queues.stopped:
             return None
@@ -259,13 +317,5 @@ class _Run:
                 raise cannot_write(path, error) from error
             reason = error.strerror or str(error)
             raise Failure(Status.NOT_WRITTEN, reason) from error
+        self._unanswered[link.host] = 0
         return Outcome(link, Status.FETCHED, "", len(body), time.monotonic() - start)
-
-
-@contextmanager
-def _pillow_is_quiet() -> Iterator[None]:
-    """Pillow warns of odd EXIF data and the like, which leave the picture itself intact."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # is refused
-        yield

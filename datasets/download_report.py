@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from common.errors import CommandError
-from datasets.fetch import Status
+from datasets.fetch import Status, printable
 from datasets.links import REPORT, Link
+from datasets.picture_folder import PictureFolder
 
-COLUMNS = ("line", "URL", "status", "reason", "bytes", "seconds")
+COLUMNS = ("line", "URL", "status", "reason", "bytes", "seconds", "file")
 PRESENT = (Status.FETCHED, Status.THERE)
+FORMER = "former"  # the status of a picture that is there from an address that its line had before
 MAX_HOSTS = 5  # that are named for each status
 MEANINGS = {
     Status.GONE: "gone (404, 410)",
@@ -26,18 +26,15 @@ MEANINGS = {
     Status.NOT_ALLOWED: "not allowed: a redirect or private address",
     Status.NOT_WRITTEN: "not written",
     Status.NOT_TRIED: "not tried yet",
+    Status.FAULT: "a fault of this program",
 }
-MAY_PASS = (
-    Status.UNREACHABLE,
-    Status.SERVER_ERROR,
-    Status.TIMED_OUT,
-    Status.BROKEN_OFF,
-    Status.NOT_WRITTEN,
-    Status.NOT_TRIED,
-)
 
 
-@dataclass(frozen=True)
+class ReportError(Exception):
+    """Why there is no report of the last run to go by, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one link.
 
@@ -53,6 +50,8 @@ class Outcome:
         Of the picture.
     seconds : float
         That all attempts took.
+    again : bool
+        Whether another run may bring it.
     """
 
     link: Link
@@ -60,6 +59,7 @@ class Outcome:
     reason: str = ""
     num_bytes: int = 0
     seconds: float = 0.0
+    again: bool = False
 
     @property
     def present(self) -> bool:
@@ -67,41 +67,65 @@ class Outcome:
         return self.status in PRESENT
 
 
-def report_text(outcomes: Iterable[Outcome]) -> str:
-    """Returns the report, in the order of the links' file."""
-    lines = ["\t".join(COLUMNS)]
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.link.line):
-        reason = " ".join(outcome.reason.encode("utf-8", "replace").decode().split())
-        columns = (outcome.link.line, outcome.link.url, outcome.status, reason)
-        lines.append("\t".join(map(str, columns)))
-        lines[-1] += f"\t{outcome.num_bytes}\t{outcome.seconds:.3f}"
-    return "\n".join(lines) + "\n"
+def report_lines(
+    links: Sequence[Link], outcomes: Mapping[int, Outcome], former: Mapping[int, str]
+) -> Iterator[str]:
+    """Yields the report.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        All of the list.
+    outcomes : mapping of int to Outcome
+        By line; those that have none were not tried.
+    former : mapping of int to str
+        By line, the address that the line had when its picture was fetched that is there still.
+    """
+    yield "\t".join(COLUMNS) + "\n"
+    for link in links:
+        if outcome := outcomes.get(link.line):
+            reason = printable(outcome.reason) if outcome.reason else ""
+            columns = f"{outcome.status}\t{reason}\t{outcome.num_bytes}"
+            yield f"{link.line}\t{link.url}\t{columns}\t{outcome.seconds:.3f}\t{link.file}\n"
+        else:
+            yield f"{link.line}\t{link.url}\t{Status.NOT_TRIED}\t\t0\t0.000\t{link.file}\n"
+        if link.line in former:
+            reason = "its picture is still that of an address that the list had before"
+            url = former[link.line]
+            yield f"{link.line}\t{url}\t{FORMER}\t{reason}\t0\t0.000\t{link.file}\n"
 
 
-def read_present(out_dir: Path) -> set[tuple[int, str]]:
-    """Returns line and URL of every link whose picture is there by the report in `out_dir`.
+def read_origins(folder: PictureFolder, links: Sequence[Link]) -> dict[int, str]:
+    """Returns, by line, the address that each link's picture came from by the last report.
 
     Raises
     ------
-    CommandError
-        Where there is no report, or it is none.
+    ReportError
+        Where there is no report in the folder, or it is none.
     """
-    path = out_dir / REPORT
+    by_file = {link.file: link for link in links}
+    origins = {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-        raise CommandError(
-            f"--retry-failed goes by the report of the last run, but {path} can't be read: "
-            f"{reason}; leave out --retry-failed to go by what is in {out_dir}."
-        ) from error
-    rows = [line.split("\t") for line in lines if line]
-    if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
-        raise CommandError(
-            f"--retry-failed goes by the report of the last run, but {path} is none: its columns "
-            f"are not {', '.join(COLUMNS)}; leave out --retry-failed to go by what is in {out_dir}."
-        )
-    return {(int(row[0]), row[1]) for row in rows[1:] if row[2] in PRESENT and row[0].isdecimal()}
+        with folder.reading(".", REPORT) as file:
+            if _columns(file.readline()) != COLUMNS:
+                raise ReportError(f"its columns are not {', '.join(COLUMNS)}")
+            for number, line in enumerate(file, start=2):
+                columns = _columns(line)
+                if len(columns) != len(COLUMNS):
+                    raise ReportError(f"line {number} has {len(columns)} columns")
+                link = by_file.get(columns[-1])
+                if link and columns[2] in (*PRESENT, FORMER):
+                    # Most are the link's own address, which is in memory already.
+                    origins[link.line] = link.url if columns[1] == link.url else columns[1]
+    except OSError as error:
+        raise ReportError(error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise ReportError("it is no text in UTF-8") from error
+    return origins
+
+
+def _columns(line: bytes) -> tuple[str, ...]:
+    return tuple(line.decode().removesuffix("\n").split("\t"))
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -116,9 +140,10 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     for status, meaning in MEANINGS.items():
         if counts[status]:
             lines.append(f"{counts[status]:>7,} {meaning}: {_hosts(outcomes, status)}")
-    if again := sum(counts[status] for status in MAY_PASS):
-        which = ", ".join(status.value for status in MAY_PASS if counts[status])
-        lines.append(f"Another try may bring {again:,} of them ({which}): --retry-failed.")
+    again = Counter(outcome.status for outcome in outcomes if outcome.again)
+    if again:
+        which = ", ".join(status.value for status in MEANINGS if again[status])
+        lines.append(f"Another try may bring {again.total():,} of them ({which}): --retry-failed.")
     elif fetched + there < len(outcomes):
         lines.append("Another try is not likely to bring any of them.")
     return "\n".join(lines)

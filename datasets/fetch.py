@@ -9,7 +9,6 @@ import socket
 import ssl
 import time
 import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,14 +17,18 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.exceptions import InvalidURL
 
 from datasets.connections import Adapters, PrivateAddressError, Watch, says_private
+from datasets.links import is_ambiguous
 from datasets.whole_picture import fault
 
 STEP = 65536  # bytes
 SMALL_BODY = 65536  # bytes of a refusal that are read to keep the connection
 MAX_REDIRECTS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
+MAX_REASON = 200  # characters
+YEAR = 366 * 86_400  # seconds; nobody is to wait for longer
 HEADERS = {
     "Accept": "image/*,*/*;q=0.5",
     "Accept-Encoding": "identity",
@@ -56,6 +59,7 @@ class Status(StrEnum):
     NOT_ALLOWED = "not allowed"
     NOT_WRITTEN = "not written"
     NOT_TRIED = "not tried"
+    FAULT = "program fault"
 
 
 class Failure(Exception):
@@ -66,7 +70,7 @@ class Failure(Exception):
     status : Status
         The kind.
     reason : str
-        The reason, in a few words.
+        The reason, in a few words; what can't be printed or is too long is replaced.
     again : bool
         Whether another attempt may succeed.
     wait : float, optional
@@ -83,6 +87,7 @@ class Failure(Exception):
         wait: float | None = None,
         whole_host: bool = False,
     ) -> None:
+        reason = printable(reason)
         super().__init__(f"{status}: {reason}")
         self.status, self.reason, self.again = status, reason, again
         self.wait, self.whole_host = wait, whole_host
@@ -130,11 +135,8 @@ class Fetcher:
             Where there is none.
         """
         self._watch.start(self._limits.timeout)
-        content_type = ""
         try:
-            with self._follow(url) as response:
-                content_type = response.headers.get("Content-Type", "")
-                body = self._body(response)
+            body, content_type = self._follow(url)
         except PrivateAddressError as error:
             raise Failure(
                 Status.NOT_ALLOWED, f"a name leads to the private address {error}"
@@ -148,42 +150,41 @@ class Fetcher:
             raise Failure(Status.NO_PICTURE, reason + kind)
         return body
 
-    def _follow(self, url: str) -> requests.Response:
-        """Returns the response that the redirects end at, its body unread."""
-        seen = {url}
-        trusted = self._limits.allow_private or says_private(urlsplit(url).hostname or "")
+    def _follow(self, url: str) -> tuple[bytes, str]:
+        """Returns the body that the redirects end at, and its type."""
+        request, trusted, seen = _request(url), True, set()
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._get(url, trusted)
-            try:
-                location = _location(response)
-                if not location:
-                    return response
-                self._drain(response)
-            except BaseException:
-                response.close()
-                raise
-            url, private = _target(url, location)
+            address = request.url or ""
+            host = urlsplit(address).hostname or ""
+            private = says_private(host)
             if private and not trusted:
                 raise Failure(
-                    Status.NOT_ALLOWED, f"it redirects to the private address {_short(url)}"
+                    Status.NOT_ALLOWED, f"it redirects to the private address {_short(address)}"
                 )
-            trusted = self._limits.allow_private or (trusted and private)
-            if url in seen:
+            trusted = self._limits.allow_private or private
+            if address in seen:
                 raise Failure(Status.NOT_ALLOWED, "it redirects in a circle")
-            seen.add(url)
+            seen.add(address)
+            with (
+                self._adapters.place(host, self._watch),
+                self._send(request, trusted) as response,
+            ):
+                location = _location(response)
+                if not location:
+                    return self._body(response), response.headers.get("Content-Type", "")
+                self._drain(response)
+            request = _redirected(address, location)
         raise Failure(Status.NOT_ALLOWED, f"it redirects more than {MAX_REDIRECTS} times")
 
-    def _get(self, url: str, trusted: bool) -> requests.Response:
-        request = requests.PreparedRequest()
-        request.prepare(method="GET", url=url, headers=HEADERS)
+    def _send(self, request: requests.PreparedRequest, trusted: bool) -> requests.Response:
         adapter = self._adapters.open if trusted else self._adapters.guarded
-        left = self._watch.left()
+        address, left = request.url or "", self._watch.left()
         return adapter.send(
             request,
             stream=True,
             timeout=(left, left),
             verify=self._verify,
-            proxies=requests.utils.get_environ_proxies(url) if self._proxies else None,
+            proxies=requests.utils.get_environ_proxies(address) if self._proxies else None,
         )
 
     def _body(self, response: requests.Response) -> bytes:
@@ -232,19 +233,30 @@ def _location(response: requests.Response) -> str:
     return location.encode("latin-1").decode("utf-8", "replace").strip()
 
 
-def _target(url: str, location: str) -> tuple[str, bool]:
-    """Returns where a redirect of `url` leads and whether that is written as a private address.
+def _request(url: str) -> requests.PreparedRequest:
+    """Returns the request for `url`; by its own address, not `url`, is judged and connected to.
 
-    Raises Failure where it is no address of the web.
+    Raises InvalidURL where it is no address of the web.
     """
+    request = requests.PreparedRequest()
     try:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return target, says_private(parts.hostname)
-    except ValueError:
-        target = location
-    raise Failure(Status.NOT_ALLOWED, f"it redirects to {_short(target)}, no http or https address")
+        request.prepare(method="GET", url=url, headers=HEADERS)
+        if urlsplit(request.url).scheme in ("http", "https") and not is_ambiguous(url):
+            return request
+    except ValueError:  # a name that can't be written in ASCII, for one
+        pass
+    raise InvalidURL(f"{_short(url)} is no http or https address")
+
+
+def _redirected(url: str, location: str) -> requests.PreparedRequest:
+    """Returns the request that a redirect of `url` asks for; raises Failure where it is none."""
+    try:
+        if is_ambiguous(location):  # joining would drop some control characters
+            raise InvalidURL
+        return _request(urljoin(url, location))
+    except ValueError as error:
+        reason = f"it redirects to {_short(location)}, no http or https address"
+        raise Failure(Status.NOT_ALLOWED, reason) from error
 
 
 def _length(response: requests.Response) -> int | None:
@@ -269,14 +281,18 @@ def _failure_of_status(response: requests.Response) -> Failure:
 def retry_after(value: str) -> float | None:
     """Returns the seconds that a Retry-After header asks for, a number or a date; None if none."""
     with suppress(ValueError):
-        return float(max(0, int(value)))
+        return float(min(max(0, int(value)), YEAR))
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
     except (TypeError, ValueError, OverflowError):
         return None
+    return min(max(0.0, seconds), YEAR)
 
 
 def _failure_of(error: Exception) -> Failure:
+    """Returns what an error of the connection or the protocol comes to, in words for a person."""
+    if isinstance(error, InvalidURL):
+        return Failure(Status.UNREACHABLE, str(error))
     for cause in _causes(error):
         match cause:
             case socket.gaierror():
@@ -286,21 +302,52 @@ def _failure_of(error: Exception) -> Failure:
                 return Failure(Status.UNREACHABLE, f"certificate: {cause.verify_message}")
             case ConnectionRefusedError():
                 return Failure(Status.UNREACHABLE, "the connection is refused", again=True)
-    plain = " ".join(str(error).split())[:200]
-    if isinstance(error, requests.exceptions.InvalidURL | UnicodeError):
-        return Failure(Status.UNREACHABLE, f"no address: {plain}")
-    if isinstance(error, requests.ConnectionError) and any(
-        isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in _causes(error)
-    ):
-        return Failure(Status.UNREACHABLE, "no connection", again=True)
-    return Failure(Status.BROKEN_OFF, plain or type(error).__name__, again=True)
+            case requests.exceptions.ProxyError():
+                return Failure(Status.UNREACHABLE, "the proxy does not let it through", again=True)
+            case urllib3.exceptions.NewConnectionError():
+                return Failure(Status.UNREACHABLE, "no connection", again=True)
+            case UnicodeError():
+                return Failure(Status.UNREACHABLE, "its host's name is none")
+    return Failure(Status.BROKEN_OFF, _in_words(error), again=True)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _in_words(error: Exception) -> str:
+    """Returns why an answer did not come to its end."""
+    for cause in _causes(error):
+        match cause:
+            case ssl.SSLError():
+                words = (cause.reason or "it fails").lower().replace("_", " ")
+                return f"TLS: {words}"
+            case urllib3.exceptions.IncompleteRead() if cause.expected is not None:
+                return f"{cause.partial:,} bytes came, and {cause.expected:,} more did not"
+            case http.client.RemoteDisconnected():
+                return "the server closed the connection without an answer"
+            case http.client.BadStatusLine() | urllib3.exceptions.InvalidHeader():
+                return "the answer is not in HTTP"
+            case urllib3.exceptions.DecodeError():
+                return "the body is not in its Content-Encoding"
+            case http.client.IncompleteRead() | urllib3.exceptions.InvalidChunkLength():
+                return "the body's chunks are not whole"
+            case OSError() if cause.strerror:
+                return cause.strerror.lower()
+    return f"{type(error).__name__}: {error}"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Returns an error and what led to it, the first cause first."""
+    causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None:
-        yield cause
+        causes.insert(0, cause)
         cause = cause.__cause__ or cause.__context__
+    return causes
+
+
+def printable(text: str) -> str:
+    """Returns `text` in one line of at most `MAX_REASON` characters, without control characters."""
+    words = " ".join(text[: 10 * MAX_REASON].split())
+    words = "".join(character if character.isprintable() else "�" for character in words)
+    return words if len(words) <= MAX_REASON else words[: MAX_REASON - 1] + "…"
 
 
 def _short(url: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datasets.links import Link
 
 
-@dataclass
+@dataclass(slots=True)
 class Task:
     """A link and what has been done for it.
 
@@ -25,14 +25,11 @@ class Task:
         Those that failed.
     seconds : float
         That the attempts took.
-    failure : Exception, optional
-        What the last of them ended in.
     """
 
     link: Link
     attempts: int = 0
     seconds: float = 0.0
-    failure: Exception | None = None
 
 
 class HostQueues:

@@ -6,14 +6,16 @@ folder at a time, so that unfinished files found in it are those of a process th
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import io
 import os
 import re
 import stat
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from common.errors import CommandError
 from common.files import cannot_write, make_folder
@@ -101,21 +103,31 @@ class PictureFolder:
 
     def whole_size(self, label: str, name: str) -> int | None:
         """Returns the bytes of a picture that is there and decodes, or None."""
-        size = self.size(label, name)
-        if not size:
-            return None
         try:
-            with (
-                self._opened(label) as folder,
-                open(name, "rb", opener=lambda _, __: os.open(name, OLD_FILE, dir_fd=folder)) as f,
-            ):
-                regular = stat.S_ISREG(os.fstat(f.fileno()).st_mode)
-                return size if regular and fault(f) is None else None
+            with self.reading(label, name) as file:
+                size = os.fstat(file.fileno()).st_size
+                return size if size and fault(file) is None else None
         except OSError:
             return None
 
+    @contextmanager
+    def reading(self, label: str, name: str) -> Iterator[BinaryIO]:
+        """Opens a file that is there; `label` may be "." for none.
+
+        Raises
+        ------
+        OSError
+            Where there is none: a symbolic link, a pipe or a folder is none.
+        """
+        with self._opened(label) as folder:
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            with open(name, "rb", opener=lambda *_: os.open(name, OLD_FILE, dir_fd=folder)) as file:
+                yield file
+
     def write(self, label: str, name: str, content: bytes) -> None:
-        """Writes `label/name` beside its name, then renames it; `label` may be "." for none.
+        """Writes `label/name` beside its name, then renames it.
 
         What has the name is replaced, a symbolic link itself and not what it points to.
 
@@ -124,29 +136,36 @@ class PictureFolder:
         OSError
             Where the system refuses.
         """
+        with self._writing(label, name) as file:
+            file.write(content)
+
+    def write_report(self, name: str, lines: Iterable[str]) -> Path:
+        """Writes a text file into the folder; raises CommandError where the system refuses.
+
+        The lines are written as they come, so that they need not be in memory.
+        """
+        try:
+            with (
+                self._writing(".", name) as file,
+                io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text,
+            ):
+                text.writelines(lines)
+        except OSError as error:
+            raise cannot_write(self.path / name, error) from error
+        return self.path / name
+
+    @contextmanager
+    def _writing(self, label: str, name: str) -> Iterator[BinaryIO]:
         partial = f"{name}.{os.getpid()}.partial"
         with self._opened(label, make=True) as folder:
             try:
-                file = os.open(partial, NEW_FILE, 0o666, dir_fd=folder)
-                try:
-                    rest = memoryview(content)
-                    while rest:
-                        rest = rest[os.write(file, rest) :]
-                finally:
-                    os.close(file)
+                with os.fdopen(os.open(partial, NEW_FILE, 0o666, dir_fd=folder), "wb") as file:
+                    yield file
                 os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(partial, dir_fd=folder)
                 raise
-
-    def write_report(self, name: str, text: str) -> Path:
-        """Writes a text file into the folder; raises CommandError where the system refuses."""
-        try:
-            self.write(".", name, text.encode())
-        except OSError as error:
-            raise cannot_write(self.path / name, error) from error
-        return self.path / name
 
     @contextmanager
     def _opened(self, label: str, make: bool = False) -> Iterator[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -27,6 +29,9 @@ RESAMPLING = Image.Resampling.BICUBIC  # Pillow's widens with the reduction, so 
 ResizeMode = Literal["stretch", "crop", "fit"]
 READ_AT_ONCE = 2**20  # bytes
 BARS = (0, 0, 0)  # the colour around a picture that is fitted into a square
+MAX_SCANS = 100  # of a JPEG, as libtiff holds it; a progressive one has about ten
+# A scan's header as libjpeg takes it: marker, length, number of components.
+SCAN = re.compile(rb"\xff\xda\x00(?:\x06\x00|\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
 Image.init()  # loads the formats beyond Pillow's first five
 
@@ -85,8 +90,11 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Picture:
         Where the file can't be read, is no picture, is damaged, or would be too large in memory.
     """
     try:
-        with path.open("rb") as file, Image.open(_source(file), formats=FORMATS) as image:
-            _refuse_bomb(image)
+        with (
+            path.open("rb") as file,
+            Image.open(source := _source(file), formats=FORMATS) as image,
+        ):
+            refuse_costly(image, source)
             stored = image.size
             if size is not None:
                 # Lets a JPEG be decoded at 1/2, 1/4 or 1/8, but no nearer than twice the size.
@@ -99,7 +107,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Picture:
     except PictureError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise PictureError(_reason(error)) from error
+        raise PictureError(reason_of(error)) from error
 
 
 def decode(
@@ -165,7 +173,7 @@ def displayed_size(path: Path) -> tuple[int, int]:
             _refuse_bomb(image)
             return _displayed_size(image.size, _orientation(image), image.format)
     except Exception as error:  # as in decode
-        raise PictureError(_reason(error)) from error
+        raise PictureError(reason_of(error)) from error
 
 
 def _displayed_size(
@@ -189,6 +197,51 @@ def _digest(file: BinaryIO) -> bytes:
     while content := file.read(READ_AT_ONCE):
         digest.update(content)
     return digest.digest()
+
+
+def refuse_costly(image: Image.Image, file: BinaryIO) -> None:
+    """Raises where decoding would take far more memory or time than a picture needs.
+
+    Parameters
+    ----------
+    image : Image.Image
+        That was opened but not decoded.
+    file : BinaryIO
+        What it was opened from; its position is kept.
+    """
+    _refuse_bomb(image)
+    if image.format in ("JPEG", "MPO") and (scans := _num_scans(file)) > MAX_SCANS:
+        raise PictureError(f"it has {scans:,} scans, more than a picture needs")
+
+
+def ignore_harmless() -> None:
+    """Lets Pillow not warn of odd EXIF data and the like, which leave the picture itself intact."""
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # is refused
+
+
+def reason_of(error: Exception) -> str:
+    """Returns why a file can't be used as a picture, in a few words."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is no picture of a known format"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _num_scans(file: BinaryIO) -> int:
+    """Counts the scans of a JPEG, each of which costs another pass over the whole picture."""
+    position = file.tell()
+    file.seek(0)
+    scans, end = 0, b""
+    while content := file.read(READ_AT_ONCE):
+        content = end + content
+        scans += len(SCAN.findall(content))
+        end = content[-4:]  # a header has 5 bytes, so none is whole in it and counted twice
+    file.seek(position)
+    return scans
 
 
 def _refuse_bomb(image: Image.Image) -> None:
@@ -225,13 +278,3 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     if values.min() < 0 or values.max() > 65535:
         raise PictureError("its pixels are 32-bit integers of no known range")
     return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "it is no picture of a known format"
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__

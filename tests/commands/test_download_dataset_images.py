@@ -1,15 +1,17 @@
 """The command as a process: its exit status, Ctrl-C, and being killed."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from commands.download_dataset_images import Options, run
 from common.errors import CommandError
-from tests.datasets.misbehaving_server import Server, picture
+from tests.datasets.misbehaving_server import Server, picture, zeros
 from tests.paths import ROOT
 
 
@@ -98,6 +100,46 @@ def test_ctrl_c_ends_in_a_second_and_the_next_run_goes_on(write_links, server, t
     assert process.returncode == 0
     check(out, 40)
     assert sum(server.requested.values()) == 40 - len(fetched)
+
+
+def test_ctrl_c_ends_soon_with_a_long_list(server, tmp_path):
+    """In less than a second of a processor that has nothing else to do."""
+    number = 400_000
+    with (tmp_path / "dataset-links.tsv").open("w") as file:
+        for n in range(number):
+            file.write(f"{server.address}/slow/{n}_long-enough-to-be-one.jpg\tl{n % 50}/{n}.jpg\n")
+    process = start("--out-dir", "images")
+    wait_for(20, tmp_path / "images")
+    before = processor_seconds(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.communicate()
+    assert process.returncode == 130
+    assert usage.ru_utime + usage.ru_stime - before < 1
+    with (tmp_path / "images" / "download-report.tsv").open() as rows:
+        assert sum(1 for _ in rows) == 1 + number
+
+
+def processor_seconds(process_id):
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_gzip_bombs_take_no_memory(write_links, tmp_path):
+    zeros()  # made before anyone waits for it
+    write_links("ok", *[f"gzip-bombs/{n}" for n in ("once", "twice") * 15])
+    process = start("--out-dir", "images")
+    most = 0
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        found = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        most = int(found[0].split()[1]) * 1024 if found else most  # a process that ends has none
+        time.sleep(0.01)
+    out, _ = process.communicate()
+    assert "     30 too large: 127.0.0.1" in out
+    assert 0 < most < 300_000_000
+    check(tmp_path / "images", 1)
 
 
 def test_a_killed_run_is_taken_up(write_links, server, tmp_path):

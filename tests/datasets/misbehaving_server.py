@@ -45,6 +45,23 @@ def bomb() -> bytes:
     )
 
 
+@cache
+def zeros() -> bytes:
+    """500 MB of them, as gzip in half a megabyte."""
+    packer = zlib.compressobj(wbits=31)
+    return b"".join(packer.compress(bytes(10**6)) for _ in range(500)) + packer.flush()
+
+
+@cache
+def many_scans(number: int = 10_000) -> bytes:
+    """A progressive JPEG whose last scan is there `number` times more: for each another pass."""
+    file = io.BytesIO()
+    Image.new("RGB", (1990, 1990), (90, 120, 30)).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:-2] + number * content[last:-2] + content[-2:]
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "Server"
@@ -98,6 +115,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(0.05)
         self.get_ok()
 
+    def get_wait(self):
+        time.sleep(float(self.rest.partition("/")[0]))
+        self.get_ok()
+
     def get_png(self):
         self.send(200, picture("PNG"))
 
@@ -131,6 +152,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def get_gzip_bomb(self):
         self.send(200, gzip.compress(bytes(30_000_000)), ("Content-Encoding", "gzip"))
+
+    def get_gzip_bombs(self):
+        """500 MB of zeros, packed once and packed twice."""
+        if self.rest == "twice":
+            self.send(200, gzip.compress(zeros()), ("Content-Encoding", "gzip, gzip"))
+        else:
+            self.send(200, zeros(), ("Content-Encoding", "gzip"))
+
+    def get_gzip_damaged(self):
+        self.send(200, b"this is no gzip", ("Content-Encoding", "gzip"))
+
+    def get_escapes(self):
+        self.send(200, b"text", ("Content-Type", "\x1b[31mtext\x07/" + "x" * 5000))
+
+    def get_digits(self):
+        self.start(("Content-Length", "9" * 400))
+        self.close_connection = True
+
+    def get_closes(self):
+        self.close_connection = True
 
     def get_503_once(self):
         if self.count > 1:
@@ -179,6 +220,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def get_empty(self):
         self.send(200, b"", IMAGE)
+
+    def get_scans(self):
+        self.send(200, many_scans(int(self.rest)), IMAGE)
 
     def get_bomb(self):
         self.send(200, bomb(), ("Content-Type", "image/png"))
@@ -239,7 +283,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(302, b"", ("Location", "file:///etc/passwd"))
 
     def get_to(self):
-        self.send(307, b"", ("Location", "http://" + unquote(self.rest)))
+        self.send(307, b"", ("Location", "http://" + unquote(self.rest, "latin-1")))
 
     def get_nowhere(self):
         self.send(302, b"")

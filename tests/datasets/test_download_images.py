@@ -50,7 +50,7 @@ def files(out):
 
 def report(out):
     head, *rows = (out / "download-report.tsv").read_text().splitlines()
-    assert head == "line\tURL\tstatus\treason\tbytes\tseconds"
+    assert head == "line\tURL\tstatus\treason\tbytes\tseconds\tfile"
     return [row.split("\t") for row in rows]
 
 
@@ -134,11 +134,80 @@ def test_retry_failed_goes_by_the_report(download, server, tmp_path, monkeypatch
     assert sorted(looked) == ["2.jpg", "3.jpg", "4.jpg"]
     assert "4 of 5" in result.summary and "2 fetched, 2 from before" in result.summary
     assert [row[2] for row in report(out)] == ["there", "there", "fetched", "gone", "fetched"]
-    download("ok/other", *paths[1:], retries=0, retry_failed=True)  # a line that has changed
-    assert server.requested["/ok/other"] == 0  # as a whole picture has its name already
     (out / "download-report.tsv").write_text("something\n")
-    with pytest.raises(CommandError, match="is none: its columns are not line, URL, status"):
+    with pytest.raises(CommandError, match="can't be read: its columns are not line, URL, status"):
         download(*paths, retry_failed=True)
+
+
+def test_an_address_that_has_changed_in_the_list_is_fetched(download, server, tmp_path):
+    """And a picture of the old one is never taken for the new one's."""
+    out, png = tmp_path / "out", picture("PNG")
+    download("ok/0", "ok/1", "ok/2")
+    assert not download("png", "ok/1", "ok/2").num_missing
+    assert files(out)["label0/0.jpg"] == png
+    assert [row[2] for row in report(out)] == ["fetched", "there", "there"]
+    for _ in range(2):
+        assert download("404", "ok/1", "ok/2").num_missing == 1
+        assert files(out)["label0/0.jpg"] == png
+        assert [row[1:3] for row in report(out)[:2]] == [
+            [f"{server.address}/404", "gone"],
+            [f"{server.address}/png", "former"],
+        ]
+    assert server.requested["/404"] == 2
+    download("png", "ok/1", "ok/2", retry_failed=True)  # and back
+    assert [row[2] for row in report(out)] == ["there", "there", "there"]
+    download("png", "ok/1", "chunked", retry_failed=True)
+    assert [server.requested[f"/{path}"] for path in ("png", "ok/1", "ok/2", "chunked")] == [1] * 4
+
+
+def test_a_changed_address_is_still_known_after_ctrl_c(download, server, tmp_path, monkeypatch):
+    download("ok/0", "ok/1")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module._Run, "run", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            download("png", "ok/1")
+    rows = report(tmp_path / "out")
+    assert [row[2] for row in rows] == ["not tried", "former", "not tried"]
+    assert rows[0][6] == rows[1][6] == "label0/0.jpg"
+    assert "1 fetched, 1 from before" in download("png", "ok/1").summary
+    assert files(tmp_path / "out")["label0/0.jpg"] == picture("PNG")
+
+
+def test_lines_that_have_moved_are_not_fetched(download, server, tmp_path):
+    download("ok/0", "ok/1", "ok/2")
+    text = (tmp_path / "links.tsv").read_text()
+    (tmp_path / "links.tsv").write_text("\n".join(reversed(text.split("\n"))))
+    for retry_failed in (False, True):
+        result = download_images(
+            tmp_path / "links.tsv", tmp_path / "out", retry_failed=retry_failed
+        )
+        assert "0 fetched, 3 from before" in result.summary
+    assert sum(server.requested.values()) == 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "bytes"])
+def test_a_report_that_is_none_is_not_gone_by(download, tmp_path, kind):
+    path = tmp_path / "out" / "download-report.tsv"
+    download("ok/0")
+    path.rename(tmp_path / "mine.tsv")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(tmp_path / "mine.tsv")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"\xff\xfe")
+    with pytest.raises(CommandError, match="can't be read: it is no (regular file|text in UTF-8)"):
+        download("ok/0", retry_failed=True)
+    if kind != "folder":
+        assert "1 from before" in download("ok/0").summary
+        assert not path.is_symlink()
+        assert report(tmp_path / "out")[0][2] == "there"
 
 
 @pytest.mark.parametrize(("kind", "others_wait"), [("503-once", False), ("429-once", True)])
@@ -155,6 +224,30 @@ def test_retry_after(download, server, kind, others_wait):
 def test_who_asks_for_too_long_is_not_waited_for(download, tmp_path):
     assert download("503-once/3600/a").num_missing == 1
     assert report(tmp_path / "out")[0][3] == "503 Service Unavailable, asks to wait 3,600 seconds"
+
+
+def test_no_header_costs_more_than_its_own_picture(download, tmp_path):
+    """Each of these has ended a whole run, or its report."""
+    bad = [f"503-once/{'9' * 400}", "escapes", "digits", "gzip-bomb", "scans/200"]
+    result = download(*bad, *[f"ok/{n}" for n in range(20)], num_threads=1)
+    assert result.num_missing == len(bad)
+    rows = report(tmp_path / "out")
+    assert [row[2] for row in rows[:5]] == [
+        "server error", "no picture", "too large", "too large", "no picture",
+    ]  # fmt: skip
+    assert rows[0][3] == "503 Service Unavailable, asks to wait 31,622,400 seconds"
+    for row in rows:
+        assert row[3].isprintable()
+        assert len(row[3]) <= 200
+
+
+def test_another_try_is_promised_only_where_it_may_help(download, tmp_path):
+    (tmp_path / "out" / "label1" / "1.jpg").mkdir(parents=True)
+    result = download("http://☃.test/0.jpg", "ok/1", "501", retries=0)
+    rows = report(tmp_path / "out")
+    assert [row[2] for row in rows] == ["unreachable", "not written", "server error"]
+    assert rows[0][3] == "'http://☃.test/0.jpg' is no http or https address"
+    assert result.summary.endswith("Another try is not likely to bring any of them.")
 
 
 def test_a_host_that_never_answers_is_given_up(download, server, monkeypatch, tmp_path):
@@ -187,6 +280,25 @@ def test_those_of_a_host_that_others_redirect_to_are_bounded_too(download, serve
     paths = [f"{name}/to/127.0.0.1:{port}/slow/{n}" for n, name in enumerate(names)]
     assert not download(*paths, num_threads=30, limits=Limits(10)).num_missing
     assert server.connections <= 2 * module.PER_HOST
+
+
+def test_none_times_out_for_want_of_a_connection(download, monkeypatch, tmp_path):
+    """64 hosts that lead to one, which has few connections and takes its time."""
+    really = socket.getaddrinfo
+
+    def lookup(name, *rest):
+        return really("127.0.0.1" if name.endswith(".test") else name, *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with Server() as many, Server() as one:
+        paths = [
+            f"http://{n}.test:{many.server_port}/to/one.test:{one.server_port}/wait/0.4/{n}"
+            for n in range(64)
+        ]
+        limits = Limits(1.5, allow_private=True)
+        assert not download(*paths, num_threads=64, retries=0, limits=limits).num_missing
+        assert one.connections <= module.PER_HOST
+        assert one.most_busy == module.PER_HOST
 
 
 def test_nothing_is_fetched_where_the_list_is_wrong(server, tmp_path):
@@ -247,6 +359,23 @@ def test_a_programming_error_keeps_its_traceback(download, monkeypatch):
     monkeypatch.setattr(module.Fetcher, "fetch", broken)
     with pytest.raises(ZeroDivisionError):
         download("ok/0")
+
+
+def test_a_programming_error_costs_no_other_picture(download, tmp_path, monkeypatch):
+    really = module.Fetcher.fetch
+
+    def broken(self, url):
+        if url.endswith("/3"):
+            raise ZeroDivisionError("a\nfault" + "!" * 1000)
+        return really(self, url)
+
+    monkeypatch.setattr(module.Fetcher, "fetch", broken)
+    with pytest.raises(ZeroDivisionError):
+        download(*[f"ok/{n}" for n in range(20)], num_threads=2)
+    rows = report(tmp_path / "out")
+    assert [row[2] for row in rows] == ["fetched"] * 3 + ["program fault"] + ["fetched"] * 16
+    assert rows[3][3].startswith("ZeroDivisionError: a fault!!!")
+    assert len(rows[3][3]) == 200
 
 
 @pytest.mark.parametrize(

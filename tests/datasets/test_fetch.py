@@ -92,21 +92,30 @@ def test_a_private_address_in_every_spelling_of_the_list(fetcher, server):
         ("501", "server error", "501 Not Implemented", False),
         ("204", "refused", "204 No Content", False),
         ("nowhere", "refused", "302 Found", False),
-        ("truncated", "broken off", "IncompleteRead", True),
-        ("truncated-chunked", "broken off", "IncompleteRead", True),
+        ("truncated", "broken off", "1,000 bytes came, and 2,047 more did not", True),
+        ("truncated-chunked", "broken off", "the body's chunks are not whole", True),
         ("truncated-no-length", "no picture", "truncated", False),
-        ("garbage", "broken off", "", True),
+        ("garbage", "broken off", "the answer is not in HTTP", True),
+        ("closes", "broken off", "the server closed the connection without an answer", True),
+        ("gzip-damaged", "broken off", "the body is not in its Content-Encoding", True),
         ("damaged", "no picture", "image/jpeg", False),
         ("html", "no picture", "no picture of a known format (text/html)", False),
+        ("escapes", "no picture", "no picture of a known format (�[31mtext�/xxx", False),
+        ("scans/200", "no picture", "it has 210 scans, more than a picture needs", False),
         ("empty", "no picture", "no picture of a known format", False),
         ("bomb", "no picture", "it has more than 89,478,485 pixels", False),
         ("large", "too large", "3,000,000,000 bytes against --max-bytes 50,000", False),
+        ("digits", "too large", "999,999,999", False),
         ("endless", "too large", "its body against --max-bytes 50,000", False),
         ("gzip-bomb", "too large", "its body against --max-bytes", False),
         ("redirect/12", "not allowed", "more than 10 times", False),
         ("circle/0", "not allowed", "in a circle", False),
         ("to-file", "not allowed", "'file:///etc/passwd', no http or https address", False),
         ("to/[bad", "not allowed", "'http://[bad', no http or https", False),
+        ("to/a.test%5C@127.0.0.1/ok", "not allowed", "no http or https address", False),
+        ("to/a.test%09/ok", "not allowed", "no http or https address", False),
+        ("to/a b.test/ok", "not allowed", "no http or https address", False),
+        ("to/☃.test/ok", "not allowed", "no http or https address", False),
     ],
 )  # fmt: skip
 def test_no_picture(fetcher, server, path, status, reason, again):
@@ -115,6 +124,8 @@ def test_no_picture(fetcher, server, path, status, reason, again):
     assert failure.value.status == status
     assert reason in failure.value.reason
     assert failure.value.again == again
+    assert failure.value.reason.isprintable()
+    assert len(failure.value.reason) <= 200
     assert fetcher.fetch(f"{server.address}/ok/after") == picture()
 
 
@@ -164,7 +175,26 @@ def test_tls_that_is_none(fetcher, server):
     with pytest.raises(Failure) as failure:
         fetcher.fetch(f"https://127.0.0.1:{server.server_port}/ok/1")
     assert failure.value.status in (Status.BROKEN_OFF, Status.TIMED_OUT)
-    assert "SSL" in failure.value.reason or "within" in failure.value.reason
+    assert "TLS: " in failure.value.reason or "within" in failure.value.reason
+
+
+@pytest.mark.parametrize("url", ["http://☃.test/1", "http://a..test/1", "http://*.test/1"])
+def test_hosts_that_no_name_server_knows(fetcher, url):
+    with pytest.raises(Failure) as failure:
+        fetcher.fetch(url)
+    assert (failure.value.status, failure.value.again) == (Status.UNREACHABLE, False)
+
+
+def test_what_is_judged_is_what_is_connected_to(server, monkeypatch):
+    """Where one parser sees another host in an address than the other does, none is asked."""
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *_: asked.append(name))
+    for host in ("a.test\\@127.0.0.1", "127.0.0.1\\@a.test", "127.0.0.1\t.a.test"):
+        url = f"{host}:{server.server_port}/ok/judged"
+        with Breaking() as fetcher, pytest.raises(Failure, match="is no http or https address"):
+            fetcher.fetch(f"http://{url}")
+    assert not asked
+    assert server.requested["/ok/judged"] == 0
 
 
 @pytest.fixture
@@ -232,7 +262,8 @@ def test_a_name_that_leads_elsewhere_the_second_time(server, monkeypatch):
     "address",
     ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
      "0.0.0.0", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1",
-     "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::a00:1"],
+     "ff02::1", "fec0::1", "192.0.0.8", "::7f00:1", "::8.8.8.8", "64:ff9b:1::808:808",
+     "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::a00:1"],
 )  # fmt: skip
 def test_private_addresses(address):
     assert connections.is_private(address)
@@ -257,6 +288,8 @@ def test_retry_after():
     assert retry_after("-7") == 0
     assert retry_after(email.utils.formatdate(time.time() + 30)) == pytest.approx(30, abs=2)
     assert retry_after(email.utils.formatdate(time.time() - 30)) == 0
+    assert retry_after("9" * 400) == retry_after("Sat, 01 Jan 9999 00:00:00 GMT") == 366 * 86_400
+    assert retry_after("9" * 5000) is retry_after("Sat, 01 Jan 99999 00:00:00 GMT") is None
     assert retry_after("") is retry_after("soon") is retry_after("1.5") is None
 
 
@@ -333,8 +366,12 @@ def test_https(certificate, monkeypatch):
     with Server() as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         address = f"https://localhost:{server.server_port}"
-        with Breaking() as fetcher, pytest.raises(Failure, match="unreachable: certificate: self"):
+        with (
+            Breaking() as fetcher,
+            pytest.raises(Failure, match="unreachable: certificate: self") as failure,
+        ):
             fetcher.fetch(f"{address}/ok/1")
+        assert not failure.value.again
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
         with Breaking() as fetcher:
             assert fetcher.fetch(f"{address}/ok/1") == picture()

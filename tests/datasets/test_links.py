@@ -11,7 +11,7 @@ URL = "http://a.example/1.jpg"
 
 
 def faults(text):
-    return parse_links(text)[1]
+    return parse_links(text.split("\n"))[1]
 
 
 def test_the_originals_form(tmp_path):
@@ -52,7 +52,8 @@ def test_names_that_could_leave_the_folder_or_the_form(file):
     "url",
     ["", "a.example/1.jpg", "file:///etc/passwd", "ftp://a.example/1.jpg", "http://", "http:///1",
      "http://a:99999/", "http://a:0/", "http://a:x/", "http://[::1/", "javascript:1", "//a/1.jpg",
-     "http://a/\x01", "data:image/png;base64,AAAA", "url"],
+     "http://a/\x01", "http://a.test\\@127.0.0.1/ok", "http://127.0.0.1\\.a.test/", "http://a b/1",
+     "http://a\u2003b/1", "http://a/\u2028", "data:image/png;base64,AAAA", "url"],
 )  # fmt: skip
 def test_addresses_that_are_none(url):
     ((line, fault),) = faults(f"{url}\ta/1.jpg").items()
@@ -111,7 +112,7 @@ LINE = st.builds("{}\t{}".format, st.sampled_from([URL, "http://b/2", "file:///x
 
 @given(st.lists(LINE | TEXT, max_size=8).map("\n".join))
 def test_any_text_gives_safe_names_or_named_lines(tmp_path_factory, text):
-    links, found = parse_links(text)
+    links, found = parse_links(text.split("\n"))
     used = [number for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     assert sorted([*found, *(link.line for link in links)]) == used
     root = tmp_path_factory.getbasetemp()

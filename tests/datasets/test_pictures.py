@@ -1,5 +1,6 @@
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from datasets import pictures
 from datasets.pictures import UPRIGHT, PictureError, decode, displayed_size, suffixes
+from tests.datasets.misbehaving_server import many_scans
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -187,6 +189,15 @@ def test_decompression_bombs_are_refused(tmp_path):
         (tmp_path / "bomb.png").write_bytes(content + chunk(b"IEND", b""))
         with pytest.raises(PictureError, match="it has more than 89,478,485 pixels"):
             decode(tmp_path / "bomb.png")
+
+
+def test_a_jpeg_of_many_scans_is_refused_undecoded(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(many_scans())
+    start = time.process_time()
+    with pytest.raises(PictureError, match="it has 10,010 scans, more than a picture needs"):
+        decode(tmp_path / "x.jpg")
+    assert time.process_time() - start < 1
+    assert displayed_size(tmp_path / "x.jpg") == (1990, 1990)
 
 
 def test_postscript_is_never_opened(tmp_path):

@@ -1,12 +1,14 @@
 import io
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from datasets import pictures
 from datasets.pictures import PictureError, decode
 from datasets.whole_picture import fault
-from tests.datasets.misbehaving_server import bomb, picture
+from tests.datasets.misbehaving_server import bomb, many_scans, picture
 
 KINDS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
@@ -33,6 +35,20 @@ def test_jpegs_cut_anywhere_are_found_as_by_a_full_decoding(tmp_path, mode, prog
 
 def test_bombs_are_refused_unread():
     assert fault(io.BytesIO(bomb())) == "it has more than 89,478,485 pixels"
+
+
+def test_a_jpeg_of_many_scans_is_refused_undecoded():
+    file = io.BytesIO(many_scans())
+    start = time.process_time()
+    assert fault(file) == "it has 10,010 scans, more than a picture needs"
+    assert time.process_time() - start < 1
+    assert fault(io.BytesIO(many_scans(50))) is None
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 7, 1000])
+def test_scans_are_counted_once_wherever_the_file_is_cut_in_reading(monkeypatch, step):
+    monkeypatch.setattr(pictures, "READ_AT_ONCE", step)
+    assert fault(io.BytesIO(many_scans(100))).startswith("it has 110 scans")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", bytes(1000), b"\xff\xd8\xff"])
