@@ -47,7 +47,8 @@ class Options:
     """Labels to take, as in jazz,metal; None takes all."""
 
     max_per_label: int | None = None
-    """Most pictures of a label to take, drawn by the seed; None takes all."""
+    """Most pictures of a label to take, drawn by the seed before any is read: unreadable ones and
+    dropped duplicates among them are not replaced. None takes all."""
 
     split: str = "0.8,0.1,0.1"
     """Shares of training, validation and testing; they add up to 1, and the last two may be 0."""
@@ -144,7 +145,10 @@ def _print_duplicates(created: Created, options: Options) -> None:
     if created.num_groups:
         print(f"--group-by: {created.num_groups:,} groups, each in one subset.")
     for subset, label in created.missing[:NUM_SHOWN]:
-        print(f"The {subset} subset has no '{label}': too many of its pictures must stay together.")
+        print(
+            f"The {subset} subset has no '{label}': the groups of its pictures that must stay "
+            "together are too few or too large."
+        )
 
 
 def _print_written(created: Created) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from datasets.outputs import (
     Members,
     Source,
     all_or_nothing,
+    check_reports,
     remove_older,
     write_containers,
     write_duplicates,
@@ -26,8 +28,8 @@ from datasets.outputs import (
     write_unreadable,
 )
 from datasets.pictures import ResizeMode
-from datasets.scan import check_counts, find_pictures, name_fault
-from datasets.split import SHARES, Shares, choose, reaches_all, split
+from datasets.scan import check_counts, find_pictures, name_fault, named
+from datasets.split import SHARES, Shares, choose, min_per_label, reaches_all, split
 from datasets.workers import num_cores
 
 Names = Sequence[tuple[str, str]]  # (label, path below the label's folder) by row
@@ -104,7 +106,8 @@ class Choices:
         Height and width in pixels, by default the common size of all pictures, and how they come to
         it (`datasets.pictures.resized`).
     labels, max_per_label
-        Which labels to take, by default all, and how many pictures of each at most.
+        Which labels to take, by default all, and how many pictures of each at most: they are drawn
+        before any is read, and those that are left out are not replaced.
     shares
         Of training, validation and testing.
     group_by : str, optional
@@ -155,6 +158,12 @@ class Choices:
                 "--image-size 256."
             )
         check_distance(self.duplicate_distance)
+        needed = min_per_label(self.shares)
+        if self.max_per_label is not None and self.max_per_label < needed:
+            raise CommandError(
+                f"--max-per-label is {self.max_per_label}, and a label needs at least {needed} "
+                f"pictures for {named(self.shares)}; give {needed} or more, or another --split."
+            )
 
 
 def create_datasets(
@@ -194,6 +203,7 @@ def create_datasets(
     """
     chosen = Choices(**choices)
     chosen.check()
+    check_reports(out_dir)
     pattern = _compiled(chosen.group_by)
     workers = chosen.num_workers or num_cores()
     listing = find_pictures(image_dir, out_dir, chosen.labels)
@@ -212,7 +222,8 @@ def create_datasets(
         unreadable = scratch.unreadable | bad_names
         groups, readable, dropped = _find_duplicates(scratch, unreadable, chosen)
         rows = _by_label(names, readable)
-        check_counts(image_dir, rows, len(unreadable), chosen.shares)
+        left_out = _left_out(names, unreadable, dropped, listing.pictures)
+        check_counts(image_dir, rows, chosen.shares, left_out)
         parts = _split_parts(rows, _units(names, readable, keys, groups), chosen)
         source = Source(scratch, rows, chosen.layout, created_by or {})
         _write(folder, parts, source, chosen.skip_full_pickle)
@@ -305,6 +316,21 @@ def _by_label(names: Names, readable: np.ndarray) -> dict[str, dict[str, int]]:
     return rows
 
 
+def _left_out(
+    names: Names,
+    unreadable: Mapping[int, str],
+    dropped: np.ndarray,
+    found: Mapping[str, Sequence[str]],
+) -> dict[str, Counter[str]]:
+    """Returns how many pictures of every label are left out, by what has become of them."""
+    drawn = Counter(label for label, _ in names)
+    return {
+        "can't be read": Counter(names[row][0] for row in unreadable),
+        "dropped by --drop-duplicates": Counter(names[row][0] for row in dropped.tolist()),
+        "not drawn by --max-per-label": Counter({one: len(found[one]) for one in found}) - drawn,
+    }
+
+
 def _units(
     names: Names,
     readable: np.ndarray,
@@ -332,10 +358,12 @@ def _split_parts(
     full, local = cut(), cut(part="local")
     for subset, members in full.items():
         if not members:
+            number = sum(map(len, rows.values())) - len(units) + len(set(units.values()))
             raise CommandError(
-                f"The {subset} subset would be empty, as pictures that must stay together "
-                "(duplicates, --group-by) make up nearly all; add pictures, give --drop-duplicates "
-                "or another --group-by."
+                f"The {subset} subset would be empty, as the pictures make up {number:,} "
+                f"group{'s' * (number > 1)} that must stay together (duplicates, --group-by; a "
+                f"picture that is in none counts as one), too few for {named(chosen.shares)}; add "
+                "pictures, give --drop-duplicates or another --group-by."
             )
     if reaches_all(rows, local):
         return {"full": full, "local": local}

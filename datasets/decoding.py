@@ -16,12 +16,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from common.errors import CommandError
 from common.progress import progress
 from datasets.duplicates import THUMBNAIL, Fingerprints, fingerprints, thumbnail
-from datasets.pictures import PictureError, ResizeMode, displayed_size, read_picture, resized
+from datasets.pictures import (
+    PictureError,
+    ResizeMode,
+    displayed_size,
+    ignore_harmless,
+    read_picture,
+    resized,
+)
 from datasets.scratch import THUMBNAIL_BYTES, Scratch, key_of, record_of, write_at
 from datasets.workers import in_order
 
@@ -215,7 +221,7 @@ def decode_one(
     row, path = task
     try:
         with warnings.catch_warnings():
-            _ignore_harmless()
+            ignore_harmless()
             source = Path(path).stat()  # before it is read, so that a change meanwhile is one
             picture = read_picture(Path(path), size)
             pixels = np.ascontiguousarray(resized(picture.image, size, mode))
@@ -233,7 +239,7 @@ def size_or_reason(task: Task) -> tuple[int, int] | str:
     """Returns (height, width) of a picture, or why it can't be used."""
     try:
         with warnings.catch_warnings():
-            _ignore_harmless()
+            ignore_harmless()
             return displayed_size(Path(task[1]))
     except PictureError as error:
         return str(error)
@@ -287,9 +293,3 @@ def _counted(
                 yield result
 
         yield counted()
-
-
-def _ignore_harmless() -> None:
-    """Pillow warns of odd EXIF data and the like, which leave the picture itself intact."""
-    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # is refused

@@ -7,6 +7,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -32,6 +33,11 @@ from datasets.together import Twice, run_together
 Members = Mapping[str, Sequence[tuple[str, str]]]  # (label, file name) by subset
 UNREADABLE = "unreadable.txt"
 DUPLICATES = "duplicates.tsv"
+COLUMNS = ("group", "path", "label", "subset", "width", "height", "content", "bits")
+FIRST_LINES = {  # by which the reports of an earlier run are known
+    UNREADABLE: re.compile(r"""(['"]).+\1: .+\n"""),
+    DUPLICATES: re.compile("\t".join(COLUMNS) + "\n"),
+}
 PARTIAL = ".create_datasets-"  # how the folder of an unfinished run begins
 PARTS = ("local", "full")  # in the order of writing: what local takes, full has too
 BLOCK_BYTES = 4 * 2**20  # how much is written at a time
@@ -256,7 +262,7 @@ def write_duplicates(
     """
     stream = io.StringIO()
     writer = csv.writer(stream, dialect="excel-tab", lineterminator="\n")
-    writer.writerow(["group", "path", "label", "subset", "width", "height", "content", "bits"])
+    writer.writerow(COLUMNS)
     for number, group in enumerate(groups, start=1):
         first = group[0]
         for row in group:
@@ -271,9 +277,34 @@ def write_duplicates(
     write_whole(folder / DUPLICATES, stream.getvalue())
 
 
+def check_reports(out_dir: Path) -> None:
+    """Checks that no file of somebody else's has the name of a report.
+
+    Raises
+    ------
+    CommandError
+        Names the file: it would be overwritten, or removed where there is nothing to report.
+    """
+    for name in FIRST_LINES:
+        file = out_dir / name
+        if os.path.lexists(file) and not _is_report(file):
+            raise CommandError(
+                f"{file} is not of create_datasets, which writes a report of that name; move it "
+                "away or choose another folder."
+            )
+
+
+def _is_report(file: Path) -> bool:
+    with suppress(OSError):
+        if file.is_file():  # opening a named pipe would wait for ever
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                return FIRST_LINES[file.name].fullmatch(lines.readline()) is not None
+    return False
+
+
 def remove_older(out_dir: Path, written: Sequence[Path]) -> None:
     """Removes the reports of an earlier run that this one had no reason to write."""
-    for name in (UNREADABLE, DUPLICATES):
-        if out_dir / name not in written:
+    for name in FIRST_LINES:
+        if out_dir / name not in written and _is_report(out_dir / name):
             with suppress(OSError):
                 (out_dir / name).unlink()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import CommandError, unknown_name
+from datasets.dataset import SUBSETS
 from datasets.pictures import suffixes
 from datasets.split import SHARES, Shares, min_per_label
 
@@ -71,10 +72,21 @@ def find_pictures(image_dir: Path, without: Path, labels: Sequence[str] | None =
 def check_counts(
     image_dir: Path,
     pictures: Mapping[str, Collection[str]],
-    num_unreadable: int = 0,
     shares: Shares = SHARES,
+    left_out: Mapping[str, Mapping[str, int]] | None = None,
 ) -> None:
-    """Checks that every label has enough readable pictures to be split.
+    """Checks that every label has enough pictures to be split.
+
+    Parameters
+    ----------
+    image_dir : Path
+        Where they lie.
+    pictures : mapping of label to collection of str
+        Those to be used.
+    shares : tuple of Fraction
+        Of training, validation and testing.
+    left_out : mapping of str to mapping of label to int, optional
+        How many more pictures the labels have, by what has become of them.
 
     Raises
     ------
@@ -82,17 +94,25 @@ def check_counts(
         Names the labels that have too few.
     """
     needed = min_per_label(shares)
-    few = [
-        f"'{label}' has {len(names)}" for label, names in pictures.items() if len(names) < needed
-    ]
+    few = []
+    for label, names in pictures.items():
+        if len(names) < needed:
+            counts = {why: of_label.get(label, 0) for why, of_label in (left_out or {}).items()}
+            more = ", ".join(f"{count:,} more {why}" for why, count in counts.items() if count)
+            few.append(f"'{label}' has {len(names)}{f' ({more})' if more else ''}")
     if few:
-        unreadable = f" ({num_unreadable} more can't be read)" if num_unreadable else ""
         shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
         raise CommandError(
-            f"A label needs at least {needed} pictures to be split into training, "
-            f"validation and testing, but in {image_dir} the label {shown}{unreadable}; add "
-            "pictures or remove the label's folder."
+            f"A label needs at least {needed} picture{'s' * (needed > 1)} for "
+            f"{named(shares)}, but in {image_dir} the label {shown}; add pictures or remove the "
+            "label's folder."
         )
+
+
+def named(shares: Shares) -> str:
+    """Returns the subsets that have a share, as in 'training, validation and testing'."""
+    names = [name for name, share in zip(SUBSETS, shares, strict=True) if share]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def name_fault(name: str) -> str | None:

@@ -88,10 +88,11 @@ def _started(
             with theirs:
                 handle = theirs.fileno()
                 command = [sys.executable, "-c", START, ROOT, str(handle)]
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, pass_fds=[handle, *files]
-                )
-            workers.append(_Worker(process, ours))
+                with _deaf_to_ctrl_c():
+                    process = subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, pass_fds=[handle, *files]
+                    )
+                    workers.append(_Worker(process, ours))
             ours.send(work)
         yield workers
     finally:
@@ -100,6 +101,17 @@ def _started(
             worker.process.terminate()
         for worker in workers:
             worker.process.wait()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C wait; a process that is started here never gets it, from its first moment on."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # read apart: blocking may raise, too late
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _gather(workers: Sequence[_Worker], tasks: Sequence[Any]) -> Iterator[Any]:
@@ -153,7 +165,6 @@ def _dead(worker: _Worker) -> CommandError:
 
 def serve() -> None:
     """Does the work of one process, until the socket closes whose number is the second argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to handle
     connection: Connection[Any, Any] = Connection(int(sys.argv[2]))
     try:
         work = connection.recv()

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from common.errors import CommandError
 from datasets import decoding, outputs
 from datasets.container import open_dataset
 from datasets.create import create_datasets
+from datasets.split import parse_shares
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["full.pkl.zip", "full.rgb.pkl.zip", "local.pkl.zip", "local.rgb.pkl.zip"]
@@ -209,6 +211,55 @@ def test_a_label_whose_readable_pictures_are_too_few(make_pictures, out_dir):
     (image_dir / "a" / "000.png").write_text("text")
     with pytest.raises(CommandError, match=r"the label 'a' has 9 .1 more can't be read."):
         create_datasets(image_dir, out_dir)
+    assert not out_dir.exists()
+
+
+def test_what_has_become_of_a_label_with_too_few_is_told(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 12, "b": 30, "c": 12})
+    for number in range(29):
+        (image_dir / "b" / f"{number:03}.png").write_bytes(
+            (image_dir / "b" / "029.png").read_bytes()
+        )
+    for label in "ac":
+        (image_dir / label / "text.png").write_text("text")
+    (image_dir / "c" / "001.png").unlink()
+    sentence = (
+        f"A label needs at least 10 pictures for training and validation, but in {image_dir} the "
+        "label 'b' has 1 (29 more dropped by --drop-duplicates); add pictures or remove"
+    )
+    options = {"drop_duplicates": True, "shares": parse_shares("0.9,0.1,0")}
+    with pytest.raises(CommandError, match=re.escape(sentence)):
+        create_datasets(image_dir, out_dir, **options)
+    options |= {"labels": ["a", "c"], "max_per_label": 10, "seed": 1}
+    text = r"'c' has 9 \(1 more can't be read, 2 more not drawn by --max-per-label\); add"
+    with pytest.raises(CommandError, match=f"the label {text}"):
+        create_datasets(image_dir, out_dir, **options)
+
+
+def test_a_label_without_any_picture_left_for_training_alone(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 3, "b": 1})
+    (image_dir / "b" / "000.png").write_text("text")
+    sentence = r"at least 1 picture for training, but .*'b' has 0 .1 more can't be read.; add"
+    with pytest.raises(CommandError, match=sentence):
+        create_datasets(image_dir, out_dir, shares=parse_shares("1,0,0"))
+
+
+@pytest.mark.parametrize(
+    ("counts", "pattern", "groups"),
+    [
+        ((12, 12), r"^\d\d", "2 groups"),
+        ((12, 12), "", "1 group"),
+        ((11, 10), "^00", "2 groups"),  # one of 20 and a single picture
+    ],
+)
+def test_groups_too_few_for_the_subsets(make_pictures, out_dir, counts, pattern, groups):
+    image_dir = make_pictures(dict(zip("ab", counts, strict=True)))
+    sentence = (
+        rf"The (validation|testing) subset would be empty, as the pictures make up {groups} that "
+        r"must stay together .*, too few for training, validation and testing; add"
+    )
+    with pytest.raises(CommandError, match=sentence):
+        create_datasets(image_dir, out_dir, group_by=pattern)
     assert not out_dir.exists()
 
 

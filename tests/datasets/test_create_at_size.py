@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from commands.create_datasets import Options, run
 from common.errors import CommandError
 from datasets.container import open_dataset
 from datasets.create import create_datasets
@@ -210,7 +211,10 @@ BAD = [
     ({"group_by": "nothing"}, "--group-by 'nothing' is found in none of the pictures' paths, such"),
     ({"labels": ["jazz", "flok"]}, "Unknown label 'flok'. Did you mean 'folk'"),
     ({"max_per_label": 0}, "--max-per-label is 0; give a number of pictures from 1"),
-    ({"max_per_label": 5}, "A label needs at least 10 pictures"),
+    (
+        {"max_per_label": 5},
+        "--max-per-label is 5, and a label needs at least 10 .* give 10 or more",
+    ),
     ({"num_workers": 0}, "--num-workers is 0; give a number of processes from 1"),
     ({"duplicate_distance": 40}, "--duplicate-distance is 40; give a number of bits"),
     ({"resize_mode": "crop"}, "--resize-mode crop needs a size; give --image-size"),
@@ -226,12 +230,14 @@ def test_bad_options(tmp_path, options, sentence):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_label_that_a_subset_lacks_is_named(tmp_path):
+def test_a_label_that_a_subset_lacks_is_named(tmp_path, capsys):
     folder = covers(tmp_path)
     for number in range(12):
         (folder / "soul").mkdir(exist_ok=True)
         blob(9).save(folder / "soul" / f"{number}.png")
-    created = create_datasets(folder, tmp_path / "out")
+    created = run(Options(folder, tmp_path / "out"))
+    sentence = "has no 'soul': the groups of its pictures that must stay together are too few or"
+    assert f"The testing subset {sentence} too large." in capsys.readouterr().out.splitlines()
     assert created.missing == [("validation", "soul"), ("testing", "soul")]
 
 

@@ -1,5 +1,8 @@
 import os
+import random
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -8,7 +11,17 @@ import pytest
 from common.errors import CommandError
 from datasets import workers
 from datasets.workers import in_order
+from tests.paths import ROOT
 
+INTERRUPTED = """
+import sys, time
+from datasets.workers import in_order
+try:
+    print("ready", flush=True)
+    list(in_order(time.sleep, [0.01] * 10_000, 3))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
 TASKS = [str(n) for n in range(-200, 200)]
 
 
@@ -45,3 +58,24 @@ def test_leaving_early_ends_the_processes_and_few_results_wait():
         )
         results.close()
     assert len(ended) == 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_ctrl_c_while_the_processes_start_is_told_by_none_of_them(seed):
+    command, pipe = [sys.executable, "-c", INTERRUPTED], subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(random.Random(seed).uniform(0.001, 0.15))
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        errors = process.stderr.read()  # ends when the last of them has ended
+    assert errors == "" and process.returncode == 130
+
+
+def test_ctrl_c_is_heard_again_once_the_processes_are_there():
+    results = in_order(time.sleep, [0.001] * 4000, 2)
+    next(results)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    results.close()
