@@ -1,12 +1,14 @@
 """Converts a dataset between one file and a folder of shards.
 
 OUT_PATH decides: NAME.pkl.zip is written as one file, any other name as a folder of shards, for
-what is too big for one file. Every command that takes a dataset takes both. A conversion to a
-folder that was broken off goes on where it stopped when it is run again.
+what is too big for one file. Every command that takes a dataset takes both. A dataset that has the
+name is replaced, anything else is left alone. A conversion to a folder that was broken off goes on
+where it stopped when it is run again.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -34,29 +36,14 @@ def run(options: Options) -> Path:
     """Writes the dataset and returns its path."""
     from common.errors import CommandError
     from datasets.container import open_dataset
-    from datasets.convert import write_file, write_shards
+    from datasets.convert import write
 
     source, out = options.in_path, options.out_path
-    to_file = out.suffix == ".zip"
-    if to_file and options.shard_size is not None:
-        raise CommandError(
-            f"--shard-size makes a folder of shards, but {out} is the name of a file; leave one "
-            "of them out."
-        )
     dataset = open_dataset(source)
-    if source.resolve() == out.resolve():
-        raise CommandError(f"{out} is the dataset that is read; give another name to write.")
-    total = sum(map(len, dataset.subsets.values()))
-    if to_file:
-        write_file(dataset, out)
-        print(f"Wrote {out}: {total:,} instances in one file.")
-        return out
+    with suppress(OSError):
+        if source.samefile(out):
+            raise CommandError(f"{out} is the dataset that is read; give another name to write.")
     written_by = {"command": "convert_dataset", "shard_size": options.shard_size}
-    written = write_shards(dataset, out, options.shard_size, written_by)
-    if written.found:
-        print(f"Already there: {written.found:,} of {written.shards:,} shards.")
-    print(
-        f"Wrote {out}: {total:,} instances in {written.shards:,} shards of up to "
-        f"{written.shard_size:,}."
-    )
+    written = write(dataset, out, shard_size=options.shard_size, written_by=written_by)
+    print(f"Wrote {out}: {sum(map(len, dataset.subsets.values())):,} instances {written}.")
     return out

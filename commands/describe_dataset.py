@@ -41,20 +41,26 @@ def run(options: Options) -> Dataset:
     from datasets.container import open_dataset
     from datasets.describe import describe
     from results.contact_sheet import write_contact_sheet
-    from results.drawing import check_suffix
+    from results.drawing import check_pictures, check_suffix, sheet_means
     from results.mean_pictures import write_mean_pictures
 
-    if options.contact_sheet is not None:
-        check_suffix(options.contact_sheet, "--contact-sheet")
-    if options.mean_pictures is not None:
-        check_suffix(options.mean_pictures, "--mean-pictures")
+    sheet, pairs = options.contact_sheet, options.mean_pictures
+    if sheet is not None:
+        check_suffix(sheet, "--contact-sheet")
+    if pairs is not None:
+        check_suffix(pairs, "--mean-pictures")
     dataset = open_dataset(options.dataset_path)
+    if sheet is not None or pairs is not None:
+        check_pictures(dataset, "contact sheet" if sheet is not None else "mean picture")
     print(describe(dataset))
-    drawn = [path for path in (options.contact_sheet, options.mean_pictures) if path]
-    if options.contact_sheet is not None:
-        write_contact_sheet(dataset, options.contact_sheet, options.per_label)
-    if options.mean_pictures is not None:
-        write_mean_pictures(dataset, options.mean_pictures)
-    for number, path in enumerate(drawn):
-        print("\n" * (number == 0) + f"Wrote {path}.")
+    if sheet is None and pairs is None:
+        return dataset
+    means = sheet_means(dataset)
+    print()
+    if sheet is not None:
+        write_contact_sheet(dataset, sheet, options.per_label, means)
+        print(f"Wrote {sheet}.")
+    if pairs is not None:
+        write_mean_pictures(dataset, pairs, means)
+        print(f"Wrote {pairs}.")
     return dataset

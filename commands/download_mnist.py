@@ -1,7 +1,7 @@
 """Downloads MNIST, or a dataset in its form, and writes it as DATA_DIR/NAME.pkl.zip.
 
 60,000 pictures of 28x28 pixels, the last 10,000 of which become the validation subset, and 10,000
-for testing; stored flat, 784 values each.
+for testing; stored flat, 784 values each. Fashion-MNIST's labels get their names, others numbers.
 """
 
 from __future__ import annotations

@@ -28,6 +28,9 @@ ZIP64_BYTES = 20  # what 64-bit sizes add to a local header
 DATE = (1980, 1, 1, 0, 0, 0)  # one date for all members, so that equal datasets are equal files
 DEFLATE_RATIO = 1032  # deflate never shrinks data more than this
 LOCAL_HEADER = struct.Struct("<4s22xHH")
+END_RECORD, END_BYTES, COUNT_AT = b"PK\5\6", 22, 10
+MANY = 0xFFFF  # members, for which another record has the count
+UTF_8 = 0x800  # the flag of a member whose name is in UTF-8, not in code page 437
 MAX_SMALL_BYTES = 64 * 2**20  # for members that hold no array
 INFLATE_BYTES = 2**20
 INFLATE_ERRORS = (
@@ -67,6 +70,7 @@ class Archive:
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
             raise FormatError(f"it is truncated or no .pkl.zip file ({error})") from error
         self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._check_count()
 
     def __contains__(self, name: str) -> bool:
         return name in self._zip.namelist()
@@ -120,6 +124,13 @@ class Archive:
         array.flags.writeable = False
         return array
 
+    def _check_count(self) -> None:
+        """Checks that all members are listed; zipfile takes what it finds of them for all."""
+        end = self.mapping.rfind(END_RECORD, 0, len(self.mapping) - END_BYTES + len(END_RECORD))
+        (stated,) = struct.unpack_from("<H", self.mapping, end + COUNT_AT)
+        if stated not in (len(self.names), MANY):
+            raise FormatError(f"it is truncated: {len(self.names)} of {stated} members are listed")
+
     def _info(self, name: str) -> zipfile.ZipInfo:
         if name not in self:
             raise FormatError(f"its member '{name}' is missing")
@@ -135,7 +146,11 @@ class Archive:
         if len(header) < LOCAL_HEADER.size or header[:4] != b"PK\3\4":
             raise FormatError(f"its member '{info.filename}' has no header where it should be")
         _, name_bytes, extra_bytes = LOCAL_HEADER.unpack(header)
-        return start + LOCAL_HEADER.size + name_bytes + extra_bytes
+        start += LOCAL_HEADER.size
+        codec = "utf-8" if info.flag_bits & UTF_8 else "cp437"
+        if self.mapping[start : start + name_bytes] != info.orig_filename.encode(codec):
+            raise FormatError(f"its member '{info.filename}' has another name where it lies")
+        return start + name_bytes + extra_bytes
 
     def _content(self, info: zipfile.ZipInfo) -> memoryview | bytearray:
         if info.compress_type == zipfile.ZIP_STORED:
@@ -147,6 +162,8 @@ class Archive:
         return self._inflate(info)
 
     def _inflate(self, info: zipfile.ZipInfo) -> bytearray:
+        if info.compress_size > len(self.mapping):
+            raise FormatError(f"its member '{info.filename}' is truncated")
         if info.file_size > DEFLATE_RATIO * info.compress_size + 64:
             raise FormatError(
                 f"its member '{info.filename}' declares {info.file_size:,} bytes, "

@@ -31,6 +31,7 @@ from datasets.checks import (
     label_names,
 )
 from datasets.dataset import Dataset, Layout
+from datasets.sharded import NoFileError, open_regular
 from datasets.shards import INDEX, open_shards
 from datasets.unpickle import ArrayReference, FormatError, load_plain, text
 
@@ -54,24 +55,42 @@ def open_dataset(path: Path) -> Dataset:
     try:
         if (path / INDEX).is_file():
             return open_shards(path)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _read(path, Archive(file))
     except FileNotFoundError as error:
         raise CommandError(
             f"The dataset {path} does not exist; create_datasets, download_mnist and "
             "create_demo_dataset write one."
         ) from error
-    except IsADirectoryError as error:
-        raise CommandError(
-            f"The dataset {path} is a folder; create_datasets makes datasets of a folder of "
-            f"pictures, and a folder of shards has an {INDEX}, which convert_dataset writes last."
-        ) from error
+    except NoFileError as error:
+        raise _no_file(path) from error
     except OSError as error:
         raise CommandError(
             f"The dataset {path} can't be read: {error.strerror or error}."
         ) from error
     except FormatError as error:
         raise CommandError(f"{path} can't be used as a dataset: {error}; {ADVICE}.") from error
+
+
+def _no_file(path: Path) -> CommandError:
+    if path.is_dir():
+        return CommandError(
+            f"The dataset {path} is a folder; create_datasets makes datasets of a folder of "
+            f"pictures, and a folder of shards has an {INDEX}, which convert_dataset writes last."
+        )
+    return CommandError(
+        f"The dataset {path} is a pipe or a device; give a file, or a folder of shards."
+    )
+
+
+def is_dataset_file(path: Path) -> bool:
+    """Returns whether the file has the structure of a dataset; its values are not read."""
+    try:
+        with open_regular(path) as file:
+            read_structure(Archive(file))
+    except (FormatError, OSError):
+        return False
+    return True
 
 
 def write_dataset(

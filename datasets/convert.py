@@ -1,4 +1,4 @@
-"""Converts a dataset between one file and a folder of shards."""
+"""Writes a dataset that is open as one file or as a folder of shards, whichever its name says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from common.errors import CommandError
-from common.files import cannot_write, new_folders, whole_file
+from common.files import cannot_write, whole_file
 from common.progress import progress
 from datasets.checks import FORMAT
-from datasets.container import Blocks, write_dataset
+from datasets.container import Blocks, is_dataset_file, write_dataset
 from datasets.dataset import Dataset, Subset, rows_per_block
 from datasets.mean import subset_mean
-from datasets.sharded import open_regular
+from datasets.shard_folder import new_folder, remove_others
+from datasets.sharded import Shard, ShardedArray, open_regular
 from datasets.shards import (
     INDEX,
     LABEL_TYPE,
@@ -34,35 +34,180 @@ from datasets.shards import (
 )
 from datasets.unpickle import FormatError
 
+SUFFIX = ".pkl.zip"
 SHARD_BYTES = 256 * 2**20  # of a shard's instances, unless its size is given
 PLAIN_NAME = re.compile(r"[a-z0-9_]{1,40}", re.ASCII)
-OURS = re.compile(
-    r"([a-z0-9_]{1,40}(-\d+)?-\d{5,}(\.labels)?\.npy|mean\.npy|index\.json)(\.\d+\.partial)?",
-    re.ASCII,
-)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What instances become on their way.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of an instance that is written.
+    of : callable
+        Returns the instances to write, of that shape and type, of a block of those that are read.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    of: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a conversion to shards has made.
+    """What was made of a dataset; as text, "in one file" or the like.
 
     Parameters
     ----------
     shards : int
-        The shards of all subsets.
+        The shards of all subsets; 0 where it is one file.
     found : int
-        How many of them were already there, from a conversion that was broken off.
+        How many of them were already there, from a run that was broken off.
     shard_size : int
         The instances in a shard; each subset's last may have fewer.
     """
 
-    shards: int
-    found: int
-    shard_size: int
+    shards: int = 0
+    found: int = 0
+    shard_size: int = 0
+
+    def __str__(self) -> str:
+        if not self.shards:
+            return "in one file"
+        there = f", {self.found:,} of which were there" if self.found else ""
+        return f"in {self.shards:,} shards of up to {self.shard_size:,}{there}"
 
 
-def plain_metadata(dataset: Dataset) -> dict[str, Any]:
-    """Returns the dataset's metadata as they are stored."""
+def write(
+    dataset: Dataset,
+    out: Path,
+    *,
+    shard_size: int | None = None,
+    written_by: Mapping[str, Any] | None = None,
+    change: Change | None = None,
+) -> Written:
+    """Writes a dataset as one file where `out` ends in .pkl.zip, else as a folder of shards.
+
+    Parameters
+    ----------
+    dataset, written_by, change
+        As for `write_shards`.
+    out : Path
+        The file or folder; may be the dataset's own. Only a dataset is replaced.
+    shard_size : int, optional
+        Instances in a shard; for a folder only.
+
+    Raises
+    ------
+    CommandError
+        Where the name or the size makes no sense, as for `write_file` and `write_shards`.
+    """
+    if not out.name.endswith(SUFFIX):
+        if out.suffix.lower() == ".zip":
+            raise CommandError(
+                f"{out} ends in .zip; give NAME{SUFFIX} for a file, or another name, without "
+                ".zip, for a folder of shards."
+            )
+        return write_shards(dataset, out, shard_size, written_by, change)
+    if shard_size is not None:
+        raise CommandError(
+            f"--shard-size makes a folder of shards, but {out} is the name of a file; leave one "
+            "of them out."
+        )
+    write_file(dataset, out, change)
+    return Written()
+
+
+def write_file(dataset: Dataset, path: Path, change: Change | None = None) -> None:
+    """Writes a dataset as one file, whole or not at all, a few megabytes at a time.
+
+    A file that this program wrote and that was converted to shards comes back byte for byte.
+
+    Parameters
+    ----------
+    dataset, change
+        As for `write_shards`.
+    path : Path
+        The file, or a symbolic link to it; a dataset is replaced.
+
+    Raises
+    ------
+    CommandError
+        Where the name is that of something else, or the file can't be written.
+    """
+    path = _followed(path)
+    if os.path.lexists(path) and not is_dataset_file(path):
+        raise CommandError(
+            f"{path} can't be read as a dataset, and is left alone; choose a name that nothing has."
+        )
+    source = _Source(dataset, change)
+    with progress("Writing", source.total, "instances") as advance:
+        subsets = {}
+        for name, subset in dataset.subsets.items():
+            blocks = _counted(source.blocks(subset, range(len(subset))), advance)
+            form = ((len(subset), *source.shape), source.dtype.newbyteorder("="))
+            subsets[name] = Blocks(*form, blocks), subset.labels
+        write_dataset(path, subsets, dataset.label_to_index, **_plain_metadata(dataset))
+
+
+def write_shards(
+    dataset: Dataset,
+    out: Path,
+    shard_size: int | None = None,
+    written_by: Mapping[str, Any] | None = None,
+    change: Change | None = None,
+) -> Written:
+    """Writes a dataset as a folder of shards, a few megabytes at a time.
+
+    The folder grows as `OUT.partial`, shard by shard, the index last, and is renamed when it is
+    whole. What a run that was broken off has left there is compared with what would be written, and
+    kept where it is the same.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Says, but for `change`, all that is written.
+    out : Path
+        The folder, or a symbolic link to it; one of shards is replaced, any other must be empty.
+    shard_size : int, optional
+        Instances in a shard; unless given, as many as have 256 MB.
+    written_by : mapping
+        What the index says of the writing.
+    change : Change, optional
+        What instances become on their way.
+
+    Raises
+    ------
+    CommandError
+        Where the size makes no sense, the folder holds something else, or it can't be written.
+    """
+    source = _Source(dataset, change)
+    size = _shard_size(source, shard_size)
+    with new_folder(_followed(out)) as folder:
+        index, found = _write_all(source, folder, size)
+        with whole_file(folder / INDEX) as file:
+            file.write_bytes(write_index(index, written_by or {}))
+        remove_others(folder, index.files)
+    return Written(sum(map(len, index.subsets.values())), found, size)
+
+
+def _followed(out: Path) -> Path:
+    """Returns a name that can be renamed and replaced: not a symbolic link, nor '..'."""
+    try:
+        followed = out.resolve() if out.is_symlink() or out.name in ("", "..") else out
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    except RuntimeError as error:
+        raise CommandError(f"{out} is a symbolic link to itself; choose another name.") from error
+    if not followed.name:
+        raise CommandError(f"{out} is the root of all folders; choose another name.")
+    return followed
+
+
+def _plain_metadata(dataset: Dataset) -> dict[str, Any]:
     scale = dataset.scale
     return {
         "layout": dataset.layout,
@@ -72,81 +217,29 @@ def plain_metadata(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def write_file(dataset: Dataset, path: Path) -> None:
-    """Writes a dataset as one file, whole or not at all, a few megabytes at a time.
+class _Source:
+    """A dataset whose instances are changed as they are read."""
 
-    A file that this program wrote and that was converted to shards comes back byte for byte.
+    def __init__(self, dataset: Dataset, change: Change | None) -> None:
+        stored = dataset.subsets["training"].instances
+        self.dataset = dataset
+        self._change = change or Change(stored.shape[1:], stored.dtype, lambda block: block)
+        self.shape, self.dtype = self._change.shape, self._change.dtype
+        self.total = sum(map(len, dataset.subsets.values()))
+        self.row_bytes = int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+        larger = -(-self.row_bytes * len(stored) // stored.nbytes)
+        self._step = max(1, rows_per_block(stored) // larger)
 
-    Raises
-    ------
-    CommandError
-        Where the file can't be written.
-    """
-    total = sum(map(len, dataset.subsets.values()))
-    with progress("Converting", total, "instances") as advance:
-        subsets = {}
-        for name, subset in dataset.subsets.items():
-            instances = subset.instances
-            blocks = _counted(subset.blocks(), advance)
-            form = ((len(subset), *instances.shape[1:]), instances.dtype.newbyteorder("="))
-            subsets[name] = Blocks(*form, blocks), subset.labels
-        write_dataset(path, subsets, dataset.label_to_index, **plain_metadata(dataset))
+    def blocks(self, subset: Subset, rows: range) -> Iterator[np.ndarray]:
+        """Yields what is to be written for these rows, some megabytes at a time."""
+        for start in range(rows.start, rows.stop, self._step):
+            yield self._change.of(subset.read(slice(start, min(start + self._step, rows.stop))))
 
 
-def write_shards(
-    dataset: Dataset,
-    out: Path,
-    shard_size: int | None = None,
-    written_by: Mapping[str, Any] | None = None,
-) -> Written:
-    """Writes a dataset as a folder of shards, a few megabytes at a time.
-
-    The folder grows as `OUT.partial`, shard by shard, the index last, and is renamed when it is
-    whole. What a conversion that was broken off has left there is compared with what would be
-    written, and kept where it is the same.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    out : Path
-        The folder; one of shards is replaced, any other must be empty.
-    shard_size : int, optional
-        Instances in a shard; unless given, as many as have 256 MB.
-    written_by : mapping
-        What the index says of the conversion.
-
-    Raises
-    ------
-    CommandError
-        Where the size makes no sense, the folder holds something else, or it can't be written.
-    """
-    out = out if out.name not in ("", "..") else out.resolve()
-    size = _shard_size(dataset, shard_size)
-    partial = out.with_name(f"{out.name}.partial")
-    for folder in (out, partial):
-        _refuse_others(folder)
-    try:
-        with new_folders(out.parent):
-            partial.mkdir(exist_ok=True)
-            with _locked(partial):
-                index, found = _write_all(dataset, partial, size)
-                with whole_file(partial / INDEX) as file:
-                    file.write_bytes(write_index(index, written_by or {}))
-                for entry in partial.iterdir():
-                    if entry.name not in index.files:
-                        entry.unlink()
-                _install(partial, out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    return Written(sum(map(len, index.subsets.values())), found, size)
-
-
-def _shard_size(dataset: Dataset, given: int | None) -> int:
-    instances = dataset.subsets["training"].instances
-    largest = max(map(len, dataset.subsets.values()))
-    row_bytes = int(np.prod(instances.shape[1:], dtype=object)) * instances.dtype.itemsize
+def _shard_size(source: _Source, given: int | None) -> int:
+    largest = max(map(len, source.dataset.subsets.values()))
     if given is None:
-        return max(1, SHARD_BYTES // row_bytes)
+        return max(1, SHARD_BYTES // source.row_bytes)
     if given < 1:
         raise CommandError(f"--shard-size is {given}; give a number of instances from 1.")
     if -(-largest // given) > MAX_SHARDS:
@@ -157,103 +250,63 @@ def _shard_size(dataset: Dataset, given: int | None) -> int:
     return given
 
 
-def _refuse_others(folder: Path) -> None:
-    """Refuses a folder that holds anything but what a conversion writes."""
-    try:
-        entries = sorted(entry.name for entry in folder.iterdir())
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if not folder.is_file():
-            raise cannot_write(folder, error) from error
-        raise CommandError(
-            f"{folder} is a file, and shards need a folder; choose a name that nothing has, or "
-            "one that ends in .pkl.zip for a file."
-        ) from error
-    has_shards = any("-" in name for name in entries)
-    for name in entries:
-        if not has_shards or not OURS.fullmatch(name):
-            raise CommandError(
-                f"{folder} holds '{name}', which is no part of a folder of shards, and is left "
-                "alone; choose a name that nothing has."
-            )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps a second conversion out of the folder; a process that is killed loses its lock."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise CommandError(
-            f"{folder} is being written by another conversion; wait for it, or choose another name."
-        ) from error
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(dataset: Dataset, folder: Path, size: int) -> tuple[Index, int]:
+def _write_all(source: _Source, folder: Path, size: int) -> tuple[Index, int]:
     """Writes all files but the index; returns it, and how many shards were already there."""
-    instances = dataset.subsets["training"].instances
-    shape, dtype = instances.shape[1:], instances.dtype.newbyteorder("<")
+    dataset, shape, dtype = source.dataset, source.shape, source.dtype.newbyteorder("<")
     subsets: dict[str, list[tuple[ShardFile, ShardFile]]] = {}
     found = 0
-    total = sum(map(len, dataset.subsets.values()))
-    with progress("Converting", total, "instances") as advance:
+    with progress("Writing", source.total, "instances") as advance:
         for number, (name, subset) in enumerate(dataset.subsets.items()):
             stem = name if PLAIN_NAME.fullmatch(name) else f"subset-{number}"
             subsets[name] = []
             for shard, start in enumerate(range(0, len(subset), size)):
                 rows = range(start, min(start + size, len(subset)))
-                pair = _Pair(subset, rows, f"{stem}-{shard:05d}", dtype)
+                pair = _Pair(source, subset, rows, f"{stem}-{shard:05d}")
                 files, there = pair.store(folder)
                 subsets[name].append(files)
                 found += there
                 advance(len(rows))
-    mean = subset_mean(dataset.subsets["training"]).astype(MEAN_TYPE)
-    unsigned = ShardFile(MEAN, shape, MEAN_TYPE, "")
-    crc, _ = _store(folder, unsigned, lambda: iter([mean]))
-    mean_file = ShardFile(MEAN, shape, MEAN_TYPE, crc)
-    metadata = {"format": FORMAT, **plain_metadata(dataset)}
-    return Index(shape, dtype, subsets, mean_file, dataset.label_to_index, metadata), found
+    mean = _mean_of(folder, [instances for instances, _ in subsets["training"]])
+    metadata = {"format": FORMAT, **_plain_metadata(dataset)}
+    return Index(shape, dtype, subsets, mean, dataset.label_to_index, metadata), found
+
+
+def _mean_of(folder: Path, files: list[ShardFile]) -> ShardFile:
+    """Writes the mean of what was written to these files."""
+    shape = files[0].shape[1:]
+    shards = [Shard(folder / file.name, file.shape[0], len(header_of(file))) for file in files]
+    training = ShardedArray(shards, shape, files[0].dtype)
+    mean = subset_mean(Subset(training, np.empty(len(training), np.int32))).astype(MEAN_TYPE)
+    crc, _ = _store(folder, ShardFile(MEAN, shape, MEAN_TYPE, ""), lambda: iter([mean]))
+    return ShardFile(MEAN, shape, MEAN_TYPE, crc)
 
 
 @dataclass(frozen=True)
 class _Pair:
     """The two files of a shard that are to be written."""
 
+    source: _Source
     subset: Subset
     rows: range
     stem: str
-    dtype: np.dtype
 
     def store(self, folder: Path) -> tuple[tuple[ShardFile, ShardFile], bool]:
         """Writes them; returns what the index says of them and whether both were there."""
-        count = len(self.rows)
-        shape = (count, *self.subset.instances.shape[1:])
+        count, dtype = len(self.rows), self.source.dtype.newbyteorder("<")
         labels = self.subset.labels[self.rows.start : self.rows.stop].astype(LABEL_TYPE)
         files, there = [], True
-        for name, form, dtype, blocks in (
-            (f"{self.stem}.npy", shape, self.dtype, self._blocks),
+        for name, form, stored, blocks in (
+            (f"{self.stem}.npy", (count, *self.source.shape), dtype, self._blocks),
             (f"{self.stem}.labels.npy", (count,), LABEL_TYPE, lambda: iter([labels])),
         ):
-            crc, same = _store(folder, ShardFile(name, form, dtype, ""), blocks)
-            files.append(ShardFile(name, form, dtype, crc))
+            crc, same = _store(folder, ShardFile(name, form, stored, ""), blocks)
+            files.append(ShardFile(name, form, stored, crc))
             there = there and same
         return (files[0], files[1]), there
 
     def _blocks(self) -> Iterator[np.ndarray]:
-        step = rows_per_block(self.subset.instances)
-        for start in range(self.rows.start, self.rows.stop, step):
-            block = self.subset.read(slice(start, min(start + step, self.rows.stop)))
-            yield block.astype(self.dtype, copy=False)
+        for block in self.source.blocks(self.subset, self.rows):
+            yield block.astype(self.source.dtype.newbyteorder("<"), copy=False)
 
 
 def _store(
@@ -291,24 +344,6 @@ def _checksum_if_same(
                 return None
             crc = zlib.crc32(block.data, crc)
     return crc
-
-
-def _install(partial: Path, out: Path) -> None:
-    """Renames the whole folder; one that it replaces goes only when it has another name."""
-    old = out.with_name(f"{out.name}.old.partial")
-    _remove(old)
-    if out.exists():
-        out.replace(old)
-    partial.replace(out)
-    _remove(old)
-
-
-def _remove(folder: Path) -> None:
-    _refuse_others(folder)
-    if folder.is_dir():
-        for entry in folder.iterdir():
-            entry.unlink()
-        folder.rmdir()
 
 
 def _counted(blocks: Iterator[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:

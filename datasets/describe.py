@@ -23,12 +23,21 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of all values of a subset, as stored: mean, standard deviation, smallest and largest."""
+    """Of all finite values of a subset, as stored: mean, standard deviation, smallest and largest.
+
+    Parameters
+    ----------
+    mean, std, min, max : float
+        NaN where no value is finite.
+    num_not_finite : int
+        Instances that hold NaN or infinite values.
+    """
 
     mean: float
     std: float
     min: float
     max: float
+    num_not_finite: int = 0
 
 
 def statistics(subset: Subset) -> Statistics:
@@ -39,18 +48,30 @@ def statistics(subset: Subset) -> Statistics:
     """
     count, mean, squares = 0, 0.0, 0.0  # squares: the sum of squared distances from the mean
     low, high = math.inf, -math.inf
-    with progress("Reading the training subset", len(subset), "instances") as advance:
+    num_not_finite = 0
+    with (
+        progress("Reading the training subset", len(subset), "instances") as advance,
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
         for block in subset.blocks():
-            block_mean = block.mean(dtype=np.float64)
-            block_squares = block.var(dtype=np.float64) * block.size
-            total = count + block.size
-            distance = block_mean - mean
-            squares += block_squares + distance**2 * count * block.size / total
-            mean += distance * block.size / total
-            count = total
-            low, high = min(low, float(block.min())), max(high, float(block.max()))
+            values = block
+            if block.dtype.kind == "f" and not (finite := np.isfinite(block)).all():
+                num_not_finite += int((~finite.reshape(len(block), -1).all(axis=1)).sum())
+                values = block[finite]
             advance(len(block))
-    return Statistics(float(mean), math.sqrt(squares / count), low, high)
+            if not values.size:
+                continue
+            block_mean = values.mean(dtype=np.float64)
+            block_squares = values.var(dtype=np.float64) * values.size
+            total = count + values.size
+            distance = block_mean - mean
+            squares += block_squares + distance**2 * count * values.size / total
+            mean += distance * values.size / total
+            count = total
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if not count:
+        return Statistics(math.nan, math.nan, math.nan, math.nan, num_not_finite)
+    return Statistics(float(mean), math.sqrt(squares / count), low, high, num_not_finite)
 
 
 def label_counts(dataset: Dataset) -> dict[str, list[int]]:
@@ -79,6 +100,9 @@ def describe(dataset: Dataset) -> str:
         f"values     mean {figures.mean:.4g}, standard deviation {figures.std:.4g}, "
         f"from {figures.min:g} to {figures.max:g} (training)",
     ]
+    if number := figures.num_not_finite:
+        what = "training instance holds" if number == 1 else "training instances hold"
+        lines.append(f"not finite {number:,} {what} NaN or infinite values, see validate_dataset")
     if command := dataset.created_by.get("command"):
         lines.append(f"made by    {command}")
     if origin := dataset.created_by.get("pictures"):

@@ -14,19 +14,26 @@ spectrograms, covers with a name on black) have few distinct hashes.
 
 Hashes within d bits agree in at least one of d + 1 bands of the 64 bits, so only pictures that
 agree in a band are compared: for 100,000 pictures and 4 bits some millions of pairs, not 5 billion.
-Where very many agree, groups grow from one picture to the next, and what has joined a group is not
-compared again, so that thousands of pictures of the same plain colour are no worse.
+
+Of steady tones, stripes across and whatever else does not rise from left to right, all hashes are
+0. Where very many agree, they are divided once more by how their thumbnails differ most
+(`datasets.neighbours`). Where those are alike as well, groups grow from one picture to the next,
+and what has joined a group is not compared again, so that thousands of pictures of one plain colour
+are no worse. Whichever way, the groups are those of comparing all pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from common.errors import CommandError
+from common.progress import progress
+from datasets.neighbours import SMALL, coordinates, divided
 
 THUMBNAIL = (16, 18, 3)  # height, width, channels
 LUMA = np.array([299, 587, 114], np.int64)  # thousandths, ITU-R 601
@@ -37,7 +44,8 @@ BITS = 64
 DISTANCE = 4  # bits in which the hashes of near duplicates may differ, unless another is stated
 MAX_DISTANCE = 10  # bits; the bands of a larger distance are too short to tell pictures apart
 SLACK = 1e-3  # levels, for the rounding of means
-LARGE = 2048  # pictures in a bucket, beyond which groups are grown one by one
+LARGE = 2048  # pictures in a bucket, beyond which they are divided once more
+TOGETHER = 2**16  # pictures in small sets that are compared at a time
 BLOCK = 1024  # thumbnails that are in memory at a time
 
 
@@ -157,8 +165,13 @@ def find_groups(
     firsts, which = np.unique(digests[rows], axis=0, return_index=True, return_inverse=True)[1:]
     groups.join_all(rows[firsts][which.ravel()], rows)
     if distance is not None:
-        for band in _bands(prints.hashes, np.sort(rows[firsts]), distance):
-            _join_near(*band, prints, distance, groups)
+        many = np.zeros(len(digests), bool)  # what is in a large bucket of any band
+        for members, starts in _bands(prints.hashes, np.sort(rows[firsts]), distance):
+            is_large = np.repeat(np.diff(starts) > LARGE, np.diff(starts))
+            many[members[is_large]] = True
+            _join_pairs(members, starts, ~is_large, partial(_are_near, prints, distance), groups)
+        if many.any():
+            _join_many(np.flatnonzero(many), prints, distance, groups)
     return groups.listed()
 
 
@@ -179,7 +192,7 @@ class Groups:
 
     def join_all(self, ones: np.ndarray, others: np.ndarray) -> None:
         """Joins the sets of ones[i] and others[i] for every i."""
-        for index in np.flatnonzero(ones != others):
+        for index in np.flatnonzero(self._above[ones] != self._above[others]):
             self.join(int(ones[index]), int(others[index]))
 
     def join(self, one: int, other: int) -> None:
@@ -212,25 +225,82 @@ def _bands(
         yield rows[order], np.concatenate([[0], starts, [len(rows)]])
 
 
-def _join_near(
-    rows: np.ndarray, starts: np.ndarray, prints: Fingerprints, distance: int, groups: Groups
+def _join_pairs(
+    rows: np.ndarray,
+    starts: np.ndarray,
+    wanted: np.ndarray,
+    are_near: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    groups: Groups,
 ) -> None:
-    """Compares what is in one bucket: in small ones all pairs, many buckets at a time."""
-    sizes = np.diff(starts)
-    ends = np.repeat(starts[1:], sizes)
-    live = np.flatnonzero(np.repeat(sizes <= LARGE, sizes))
-    for step in range(1, LARGE):
-        live = live[live + step < ends[live]]
-        if not len(live):
-            break
+    """Compares all pairs within every bucket, many buckets at a time.
+
+    Parameters
+    ----------
+    rows, starts
+        As `_bands` yields them.
+    wanted : np.ndarray of bool
+        The rows of buckets to look at.
+    are_near : callable
+        Returns which of two rows of pictures are near.
+    groups : Groups
+    """
+    ends = np.repeat(starts[1:], np.diff(starts))
+    live, step = np.flatnonzero(wanted), 1
+    while len(live := live[live + step < ends[live]]):
         ones, others = rows[live], rows[live + step]
-        near = _are_near(ones, others, prints, distance)
+        near = are_near(ones, others)
         groups.join_all(ones[near], others[near])
-    for index in np.flatnonzero(sizes > LARGE):
-        _join_large(rows[starts[index] : starts[index + 1]], prints, distance, groups)
+        step += 1
 
 
-def _join_large(rows: np.ndarray, prints: Fingerprints, distance: int, groups: Groups) -> None:
+def _join_many(rows: np.ndarray, prints: Fingerprints, distance: int, groups: Groups) -> None:
+    """Compares pictures whose hashes tell very many of them not apart."""
+    points = coordinates(prints.thumbnails, rows)
+    reaches = (NOISE + PART * prints.stds[rows] + SLACK).astype(np.float32)
+    place = np.zeros(len(prints.hashes), np.int64)
+    place[rows] = np.arange(len(rows))
+
+    def are_near(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+        apart = ((points[place[ones]] - points[place[others]]) ** 2).sum(axis=1)
+        near = apart <= np.minimum(reaches[place[ones]], reaches[place[others]]) ** 2
+        chosen = np.flatnonzero(near)
+        near[chosen] = _are_near(prints, distance, ones[chosen], others[chosen])
+        return near
+
+    # The distance from the mean, too, differs by no more than thumbnails do.
+    sets = divided(np.column_stack([points, prints.stds[rows]]), reaches)
+    with progress("Comparing pictures", sum(map(len, sets)), "pictures") as advance:
+        small: list[np.ndarray] = []
+        for positions in sets:
+            if len(positions) > SMALL:
+                _grow(rows[positions], prints, distance, groups, advance)
+                continue
+            small.append(rows[positions])
+            if sum(map(len, small)) > TOGETHER:
+                _join_sets(small, are_near, groups, advance)
+                small = []
+        _join_sets(small, are_near, groups, advance)
+
+
+def _join_sets(
+    sets: list[np.ndarray],
+    are_near: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    groups: Groups,
+    advance: Callable[[int], None],
+) -> None:
+    rows = np.concatenate([np.empty(0, np.int64), *sets])
+    starts = np.cumsum([0, *map(len, sets)])
+    _join_pairs(rows, starts, np.ones(len(rows), bool), are_near, groups)
+    advance(len(rows))
+
+
+def _grow(
+    rows: np.ndarray,
+    prints: Fingerprints,
+    distance: int,
+    groups: Groups,
+    advance: Callable[[int], None],
+) -> None:
     """Grows groups from one picture to the next; what has joined one is not compared again.
 
     Thumbnails differ by no less than their means do, so only what is as bright is looked at.
@@ -239,24 +309,33 @@ def _join_large(rows: np.ndarray, prints: Fingerprints, distance: int, groups: G
     order = np.argsort(brightness, kind="stable")
     rows, brightness = rows[order], brightness[order]
     limits = NOISE + PART * prints.stds[rows] + SLACK
-    lows = np.searchsorted(brightness, brightness - limits, "left")
-    highs = np.searchsorted(brightness, brightness + limits, "right")
-    alone = np.ones(len(rows), bool)
+    waits = np.ones(len(rows), bool)  # in no group yet
+    left, left_brightness, num_gone = np.arange(len(rows)), brightness, 0
     for first in range(len(rows)):
-        reached = [first] if alone[first] else []
-        alone[first] = False
+        reached = [first] if waits[first] else []
+        num_gone += len(reached)
+        waits[first] = False
         while reached:
             at = reached.pop()
-            window = lows[at] + np.flatnonzero(alone[lows[at] : highs[at]])
-            row = np.broadcast_to(rows[at], len(window))
-            near = window[_are_near(row, rows[window], prints, distance)]
-            groups.join_all(row[: len(near)], rows[near])
-            alone[near] = False
-            reached += near.tolist()
+            advance(1)
+            if 2 * num_gone > len(left):  # so that few are looked at in vain
+                left = left[waits[left]]
+                left_brightness, num_gone = brightness[left], 0
+            bounds = brightness[at] - limits[at], brightness[at] + limits[at]
+            window = left[slice(*left_brightness.searchsorted(bounds))]
+            window = window[waits[window]]
+            if not len(window):
+                continue
+            ones, others = np.broadcast_to(rows[at], len(window)), rows[window]
+            near = _are_near(prints, distance, ones, others)
+            groups.join_all(ones[near], others[near])
+            waits[window[near]] = False
+            num_gone += int(near.sum())
+            reached += window[near].tolist()
 
 
 def _are_near(
-    ones: np.ndarray, others: np.ndarray, prints: Fingerprints, distance: int
+    prints: Fingerprints, distance: int, ones: np.ndarray, others: np.ndarray
 ) -> np.ndarray:
     """Returns which pairs are near duplicates; the costly condition comes last."""
     near = np.bitwise_count(prints.hashes[ones] ^ prints.hashes[others]) <= distance
@@ -266,7 +345,7 @@ def _are_near(
     ones, others = ones[chosen], others[chosen]
     limits = NOISE + PART * np.minimum(prints.stds[ones], prints.stds[others])
     apart = np.sqrt(((prints.means[ones] - prints.means[others]) ** 2).mean(axis=1))
-    within = apart <= limits + SLACK  # as for _join_large
+    within = apart <= limits + SLACK  # as for _grow
     near[chosen] = within
     chosen, ones, others, limits = chosen[within], ones[within], others[within], limits[within]
     for start in range(0, len(chosen), BLOCK):

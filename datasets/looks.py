@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,9 +13,11 @@ import numpy as np
 from PIL import Image
 
 from common.progress import progress
-from datasets.dataset import Dataset, Subset, rows_per_block
+from datasets.dataset import Dataset, rows_per_block
 from datasets.duplicates import DISTANCE, THUMBNAIL, find_groups, fingerprints, thumbnail
 from datasets.workers import num_cores
+
+SUM_BYTES = 256 * 2**20  # of labels' sums that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def _reduce_all(dataset: Dataset, thumbnails: np.ndarray, digests: np.ndarray) -
 
 
 def as_rgb(dataset: Dataset, instances: np.ndarray) -> np.ndarray:
-    """Returns instances of a dataset of known `picture_shape` as a person sees them.
+    """Returns instances of a dataset of known `picture_shape` as a person sees them; NaN is black.
 
     Returns
     -------
@@ -106,27 +109,71 @@ def as_rgb(dataset: Dataset, instances: np.ndarray) -> np.ndarray:
         instances = instances.transpose(0, 2, 3, 1)
     pictures = instances.reshape(len(instances), height, width, channels)
     if pictures.dtype != np.uint8 or dataset.scale != 255:
-        levels = np.clip(pictures.astype(np.float64) * (255 / dataset.scale), 0, 255)
-        pictures = np.rint(levels).astype(np.uint8)
+        with np.errstate(over="ignore"):
+            levels = np.nan_to_num(pictures.astype(np.float64) * (255 / dataset.scale))
+        pictures = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
     pictures = pictures if channels == 3 else pictures[..., :1].repeat(3, axis=3)
     return np.ascontiguousarray(pictures)
 
 
-def mean_picture(dataset: Dataset, label: int) -> np.ndarray | None:
-    """Returns the mean of a label's training pictures, or None where it has none.
+def label_means(dataset: Dataset, largest: tuple[int, int]) -> dict[int, np.ndarray]:
+    """Returns the mean of every label's training pictures, by label; reads them once.
+
+    Once for as many labels as fit in `SUM_BYTES`, that is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of known `picture_shape`.
+    largest : tuple of (width, height)
+        In pixels; means of larger pictures are reduced to it, without being rounded.
 
     Returns
     -------
-    np.ndarray of shape (height, width, 3), float64
-        RGB, 0 to 255.
+    dict of int to np.ndarray of shape (height, width, 3), float64
+        RGB, 0 to 255, for the labels that have training pictures.
     """
-    training: Subset = dataset.subsets["training"]
-    positions = np.flatnonzero(training.labels == label)
-    if not len(positions):
-        return None
-    total: np.ndarray | float = 0.0
+    assert dataset.picture_shape is not None
+    shape = (*dataset.picture_shape[:2], 3)
+    training = dataset.subsets["training"]
+    step = max(1, SUM_BYTES // (8 * int(np.prod(shape))))
+    means = {}
+    with progress("Averaging the pictures", len(training), "pictures") as advance:
+        for first in range(0, len(dataset.label_to_index), step):
+            chosen = range(first, min(first + step, len(dataset.label_to_index)))
+            sums, counts = _sums(dataset, chosen, advance)
+            for label in np.flatnonzero(counts).tolist():
+                means[first + label] = _reduced(sums[label] / counts[label], largest)
+    return means
+
+
+def _sums(
+    dataset: Dataset, chosen: range, advance: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the sums of the pictures of consecutive labels, and how many they are."""
+    training = dataset.subsets["training"]
+    labels = training.labels - chosen.start
+    positions = np.flatnonzero((labels >= 0) & (labels < len(chosen)))
+    counts = np.bincount(labels[positions], minlength=len(chosen))
+    assert dataset.picture_shape is not None
+    sums = np.zeros((len(chosen), *dataset.picture_shape[:2], 3), np.int64)
     step = rows_per_block(training.instances)
     for start in range(0, len(positions), step):
-        block = training.read(positions[start : start + step])
-        total = total + as_rgb(dataset, block).sum(axis=0, dtype=np.int64)
-    return np.asarray(total) / len(positions)
+        block = positions[start : start + step]
+        pictures, block_labels = as_rgb(dataset, training.read(block)), labels[block]
+        for label in np.unique(block_labels):
+            sums[label] += pictures[block_labels == label].sum(axis=0, dtype=np.int64)
+        advance(len(block))
+    return sums, counts
+
+
+def _reduced(picture: np.ndarray, largest: tuple[int, int]) -> np.ndarray:
+    height, width, _ = picture.shape
+    size = (min(width, largest[0]), min(height, largest[1]))
+    if size == (width, height):
+        return picture
+    channels = [
+        np.asarray(Image.fromarray(channel.astype(np.float32)).resize(size, Image.Resampling.BOX))
+        for channel in np.moveaxis(picture, 2, 0)
+    ]
+    return np.stack(channels, axis=2).astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ MD5 = {
     "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
 }
+FASHION_MD5 = (  # of Fashion-MNIST's labels for training and for testing, without the files' heads
+    "3236f6424fc25388b2834cb19942cf7e",
+    "8dea97a4e78c1bd1b5a6e8efbb870b6e",
+)
+FASHION_NAMES = (  # https://github.com/zalandoresearch/fashion-mnist#labels
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 VALIDATION_PART = 6  # the last sixth of the training file, 10,000 of MNIST's 60,000
 
 
@@ -37,6 +45,9 @@ def write_mnist(
     created_by: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes `data_dir/<name>.pkl.zip` of MNIST's four IDX files, flat, uint8 with scale 255.
+
+    The labels are called by their numbers; those of Fashion-MNIST, which are known by their MD5
+    sums, by their names, in the order of the numbers.
 
     Parameters
     ----------
@@ -163,7 +174,7 @@ def _write(path: Path, arrays: list[np.ndarray], created_by: Mapping[str, Any] |
     border = len(images) - len(images) // VALIDATION_PART
     height, width = images.shape[1:]
     images, test_images = (a.reshape(len(a), height * width) for a in (images, test_images))
-    num_labels = max(10, int(max(labels.max(initial=0), test_labels.max(initial=0))) + 1)
+    names = _label_names(labels, test_labels)
     write_dataset(
         path,
         {
@@ -171,9 +182,17 @@ def _write(path: Path, arrays: list[np.ndarray], created_by: Mapping[str, Any] |
             "validation": (images[border:], labels[border:]),
             "testing": (test_images, test_labels),
         },
-        {str(index): index for index in range(num_labels)},
+        {name: index for index, name in enumerate(names)},
         layout="flat",
         scale=255,
         picture_shape=(height, width, 1),
         created_by=created_by,
     )
+
+
+def _label_names(labels: np.ndarray, test_labels: np.ndarray) -> Sequence[str]:
+    found = tuple(hashlib.md5(array.tobytes()).hexdigest() for array in (labels, test_labels))
+    if found == FASHION_MD5:
+        return FASHION_NAMES
+    count = max(10, int(max(labels.max(initial=0), test_labels.max(initial=0))) + 1)
+    return [str(index) for index in range(count)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ import numpy as np
 from PIL import Image
 
 from common.errors import CommandError
-from common.progress import progress
-from datasets.container import Blocks, write_dataset
-from datasets.dataset import Dataset, Subset
+from datasets.convert import Change, Written, write
+from datasets.dataset import Dataset
 from datasets.pictures import RESAMPLING
+from datasets.workers import num_cores
 
 
 def resize_dataset(
     dataset: Dataset,
-    path: Path,
+    out: Path,
     size: tuple[int, int],
     created_by: Mapping[str, Any] | None = None,
-) -> None:
+    shard_size: int | None = None,
+) -> Written:
     """Writes a copy of `dataset` whose pictures are stretched to `size`; all else is kept.
 
     Pictures are read, resized in parallel and written a few megabytes at a time.
@@ -33,16 +34,18 @@ def resize_dataset(
     ----------
     dataset : Dataset
         Of pictures, 'nhwc' or 'nchw', uint8 or floating-point (written as float32).
-    path : Path
-        The file to write; may be the dataset's own.
+    out, shard_size
+        The file or folder to write, see `datasets.convert.write`; may be the dataset's own.
     size : tuple of (height, width)
         In pixels.
+    created_by : mapping, optional
+        What the copy says it was made by.
 
     Raises
     ------
     CommandError
         Where the dataset is flat, its values are of another type, the size is not positive, or the
-        file can't be written.
+        copy can't be written.
     """
     _check(dataset, size)
     resize = partial(_resize, size=size, limit=dataset.scale, layout=dataset.layout)
@@ -50,27 +53,11 @@ def resize_dataset(
     shape = (*size, channels) if dataset.layout == "nhwc" else (channels, *size)
     is_uint8 = dataset.subsets["training"].instances.dtype == np.uint8
     dtype = np.dtype(np.uint8 if is_uint8 else np.float32)
-    total = sum(map(len, dataset.subsets.values()))
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        progress("Resizing", total, "pictures") as advance,
-    ):
-        subsets = {
-            name: (
-                Blocks((len(subset), *shape), dtype, _resized(subset, resize, pool, advance)),
-                subset.labels,
-            )
-            for name, subset in dataset.subsets.items()
-        }
-        write_dataset(
-            path,
-            subsets,
-            dataset.label_to_index,
-            layout=dataset.layout,
-            scale=dataset.scale,
-            picture_shape=(*size, channels),
-            created_by=created_by,
-        )
+    picture_shape = (*size, channels)
+    copy = replace(dataset, picture_shape=picture_shape, created_by=created_by or {}, mean=None)
+    with ThreadPoolExecutor(num_cores()) as pool:
+        change = Change(shape, dtype, lambda block: np.stack(list(pool.map(resize, block))))
+        return write(copy, out, shard_size=shard_size, change=change)
 
 
 def _check(dataset: Dataset, size: tuple[int, int]) -> None:
@@ -90,17 +77,6 @@ def _check(dataset: Dataset, size: tuple[int, int]) -> None:
             f"{dataset.path} holds values of type {dtype}; only uint8 and floating-point pictures "
             "can be resized."
         )
-
-
-def _resized(
-    subset: Subset,
-    resize: Callable[[np.ndarray], np.ndarray],
-    pool: ThreadPoolExecutor,
-    advance: Callable[[int], None],
-) -> Iterator[np.ndarray]:
-    for block in subset.blocks():
-        yield np.stack(list(pool.map(resize, block)))
-        advance(len(block))
 
 
 def _resize(picture: np.ndarray, *, size: tuple[int, int], limit: float, layout: str) -> np.ndarray:

@@ -6,8 +6,9 @@ In the folder are
   (int32), as numpy writes them;
 - `mean.npy`: the mean of the training instances, float64;
 - `index.json`: what a dataset file has in its `metadata.json` and its pickle, the shape and type of
-  an instance, and the files in order with their counts and checksums (CRC-32). It is written last:
-  a folder without it is no dataset.
+  an instance, the files in order with their counts and checksums (CRC-32), and last the checksum of
+  all that stands before the comma in front of it. It is written last: a folder without it is no
+  dataset.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,11 @@ MAX_AXES = 3
 HEADER_BYTES = 4096
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\.npy", re.ASCII)
 CHECKSUM = re.compile(r"[0-9a-f]{8}", re.ASCII)
+OWN_CHECKSUM = re.compile(rb',\n "crc32": "([0-9a-f]{8})"\n}\n\Z')
+KEYS = {
+    *("format", "layout", "scale", "picture_shape", "created_by", "written_by"),
+    *("shape", "dtype", "label_to_index", "mean", "subsets", "crc32"),
+}
 
 
 @dataclass(frozen=True)
@@ -191,7 +198,7 @@ def header_of(file: ShardFile) -> bytes:
 
 
 def write_index(index: Index, written_by: Mapping[str, Any]) -> bytes:
-    """Returns the content of index.json, a line for each shard."""
+    """Returns the content of index.json, a line for each shard, its own checksum last."""
     head = index.metadata | {
         "written_by": dict(written_by),
         "shape": index.shape,
@@ -215,7 +222,12 @@ def write_index(index: Index, written_by: Mapping[str, Any]) -> bytes:
         )
         subsets.append(f"  {json.dumps(name)}: [\n    {lines}\n  ]")
     text, listed = json.dumps(head, indent=1).removesuffix("\n}"), ",\n".join(subsets)
-    return f'{text},\n "subsets": {{\n{listed}\n }}\n}}\n'.encode()
+    return signed(f'{text},\n "subsets": {{\n{listed}\n }}'.encode())
+
+
+def signed(content: bytes) -> bytes:
+    """Returns the content of index.json, which lacks its last line, with its checksum."""
+    return content + f',\n "crc32": "{zlib.crc32(content):08x}"\n}}\n'.encode()
 
 
 def read_index(folder: Path) -> Index:
@@ -238,6 +250,7 @@ def read_index(folder: Path) -> Index:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"its {INDEX} is damaged ({error})") from error
     metadata = checked_metadata(plain, INDEX)
+    _check_own(content, metadata)
     shape, dtype = _form(metadata)
     labels, subsets = metadata.get("label_to_index"), metadata.get("subsets")
     if not isinstance(labels, dict) or not isinstance(subsets, dict):
@@ -254,6 +267,17 @@ def read_index(folder: Path) -> Index:
         label_names(labels),
         metadata,
     )
+
+
+def _check_own(content: bytes, metadata: Mapping[str, Any]) -> None:
+    """Checks that the index is as it was written, and has nothing that this program can't read."""
+    found = OWN_CHECKSUM.search(content)
+    if found is None:
+        raise FormatError(f"its {INDEX} does not end in a checksum of its own")
+    if zlib.crc32(content[: found.start()]) != int(found[1], 16):
+        raise FormatError(f"its {INDEX} has changed since it was written (its checksum differs)")
+    if unknown := sorted(metadata.keys() - KEYS):
+        raise FormatError(f"its {INDEX} has the unknown field {unknown[0][:80]!r}")
 
 
 def _form(metadata: Mapping[str, Any]) -> tuple[tuple[int, ...], np.dtype]:

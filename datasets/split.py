@@ -12,13 +12,13 @@ from typing import Literal, TypeVar
 
 from common.errors import CommandError
 from datasets.dataset import SUBSETS
+from datasets.filling import Filling
 
 Item = TypeVar("Item", str, int)
 Part = Literal["full", "local"]
 Shares = tuple[Fraction, ...]
 SHARES: Shares = (Fraction(8, 10), Fraction(1, 10), Fraction(1, 10))
 LOCAL = 10  # local is one in so many of full
-NEARLY_NONE = 1e-6  # stands for a target of no pictures where it divides
 
 
 def parse_shares(text: str) -> Shares:
@@ -63,8 +63,9 @@ def split(
 
     Groups come first, the largest first, each into the subset that leaves all labels nearest to
     their shares (the rule of Webster and Sainte-Lague); the items of no group then fill up what is
-    missing. The numbers are exact as far as there are such items; groups may move where others are
-    added.
+    missing. Of full, a label that a subset then lacks, or all labels, gets there with the smallest
+    group that can be spared elsewhere. The numbers are exact as far as there are items of no group;
+    groups may move where others are added.
 
     Parameters
     ----------
@@ -90,7 +91,8 @@ def split(
     ordered = {label: _ordered(items[label], seed, label) for label in sorted(items)}
     borders = {label: _borders(len(members), shares) for label, members in ordered.items()}
     sizes = {label: [high - low for low, high in pairwise(borders[label])] for label in ordered}
-    bins = _assign(ordered, sizes, groups, seed)
+    shared = [index for index, share in enumerate(shares) if share]
+    bins = _assign(ordered, sizes, groups, seed, shared)
     if part == "local":
         ordered = {label: bins[label][0] for label in ordered}
         sizes = {label: _local_sizes(borders[label], len(ordered[label])) for label in ordered}
@@ -147,8 +149,12 @@ def _assign(
     sizes: Mapping[str, Sequence[int]],
     groups: Mapping[tuple[str, Item], Hashable],
     seed: int,
+    wanted: Sequence[int] = (),
 ) -> dict[str, list[list[Item]]]:
-    """Returns by label what goes into bins of the given sizes, in order, groups undivided."""
+    """Returns by label what goes into bins of the given sizes, in order, groups undivided.
+
+    Where it can be helped, no label is missing in the bins that are `wanted`.
+    """
     blocks: dict[Hashable, list[tuple[str, Item]]] = defaultdict(list)
     for label, members in ordered.items():
         for item in members:
@@ -158,45 +164,20 @@ def _assign(
         (block for block in blocks.values() if len(block) > 1),
         key=lambda block: (-len(block), min(rank(seed, *member) for member in block)),
     )
-    taken = {label: [0] * len(of_label) for label, of_label in sizes.items()}
-    place: dict[tuple[str, Item], int] = {}
-    for block in together:
-        counts = Counter(label for label, _ in block)
-        best = _best_bin(counts, taken, sizes)
-        for label, count in counts.items():
-            taken[label][best] += count
-        place |= dict.fromkeys(block, best)
+    grouped = Counter(label for block in together for label, _ in block)
+    alone = {label: len(members) - grouped[label] for label, members in ordered.items()}
+    filling = Filling(sizes, alone, [Counter(label for label, _ in block) for block in together])
+    filling.reach(wanted)
+    place = {
+        member: index
+        for block, index in zip(together, filling.places, strict=True)
+        for member in block
+    }
     result = {}
     for label, members in ordered.items():
-        num_alone = sum((label, item) not in place for item in members)
-        quotas = _quotas(sizes[label], taken[label], num_alone)
-        free = iter([index for index, quota in enumerate(quotas) for _ in range(quota)])
+        free = iter([i for i, quota in enumerate(filling.quotas(label)) for _ in range(quota)])
         bins: list[list[Item]] = [[] for _ in sizes[label]]
         for item in members:
             bins[place[label, item] if (label, item) in place else next(free)].append(item)
         result[label] = bins
     return result
-
-
-def _best_bin(
-    counts: Mapping[str, int],
-    taken: Mapping[str, Sequence[int]],
-    sizes: Mapping[str, Sequence[int]],
-) -> int:
-    """Returns the bin that makes the sum of taken**2 / size grow least, as Webster's rule does."""
-
-    def growth(index: int) -> float:
-        return sum(
-            count * (2 * taken[label][index] + count) / (sizes[label][index] or NEARLY_NONE)
-            for label, count in counts.items()
-        )
-
-    return min(range(len(next(iter(sizes.values())))), key=growth)
-
-
-def _quotas(sizes: Sequence[int], taken: Sequence[int], num_alone: int) -> list[int]:
-    """Returns how many single items fill each bin; what groups took too much, the fullest lack."""
-    quotas = [max(0, size - already) for size, already in zip(sizes, taken, strict=True)]
-    while sum(quotas) > num_alone:
-        quotas[quotas.index(max(quotas))] -= 1
-    return quotas

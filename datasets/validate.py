@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,55 +13,35 @@ from common.progress import progress
 from datasets.archive import Archive, npy_header
 from datasets.checks import checked_subset, dataset_of
 from datasets.container import open_dataset, read_metadata, read_structure
-from datasets.dataset import Subset, rows_per_block
+from datasets.dataset import Dataset, Subset
+from datasets.findings import (
+    Finding,
+    Report,
+    Stored,
+    check_checksum,
+    check_labels,
+    check_values,
+    checksum,
+    note_absent,
+    read_through,
+)
 from datasets.mean import MeanSum
-from datasets.sharded import Shard, ShardedArray, map_shard
-from datasets.shards import INDEX, Index, ShardFile, check_file, read_array, read_index
+from datasets.sharded import Shard, ShardedArray, map_shard, open_regular
+from datasets.shards import INDEX, Index, ShardFile, check_file, read_index
 from datasets.unpickle import FormatError
 
-SHOWN = 5  # positions that a finding names
-CRC_BYTES = 16 * 2**20
+__all__ = ["Finding", "Report", "validate"]
+
 MEAN_TOLERANCE = 1e-6  # relative, for floating-point values; sums of integers are exact
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong: where (subset, shard or member), and what."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}" if self.where else self.what
-
-
-@dataclass
-class Report:
-    """What `validate` has read and found.
-
-    Parameters
-    ----------
-    findings : list of Finding
-        In the order in which they were met.
-    instances : int
-        How many were read.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    instances: int = 0
-
-    def add(self, where: str, what: object) -> None:
-        """Adds a finding."""
-        self.findings.append(Finding(where, str(what)))
 
 
 def validate(path: Path) -> Report:
     """Reads a dataset once, from its first byte to its last, and collects what is wrong with it.
 
-    Looked for are: anything that keeps the dataset from being opened; bytes that have changed since
-    they were written (checksums); labels out of range, and labels that a subset has no instance of;
-    values that are NaN or infinite; instances all of whose values are equal; a stored mean that is
-    not the instances'.
+    Faults are: anything that keeps the dataset from being opened; bytes that have changed since
+    they were written (checksums); labels out of range; values that are NaN or infinite; a stored
+    mean that is not the instances'. Notes are: pictures of one colour, or other instances of one
+    value; labels that a subset has no instance of; empty subsets.
 
     Raises
     ------
@@ -74,10 +52,10 @@ def validate(path: Path) -> Report:
     report = Report()
     try:
         if (path / INDEX).is_file():
-            _Folder(path, report).check()
+            _check_folder(path, report)
         elif path.is_file():
-            with path.open("rb") as file:
-                _File(path, report).check(Archive(file))
+            with open_regular(path) as file:
+                _check_file(path, Archive(file), report)
         else:
             open_dataset(path)
     except FormatError as error:
@@ -89,264 +67,179 @@ def validate(path: Path) -> Report:
     return report
 
 
-@dataclass
-class _Positions:
-    """The first few of many positions."""
+@dataclass(frozen=True)
+class _Part:
+    """Instances and their labels, numbered from `first` on; None where they can't be read."""
 
-    count: int = 0
-    first: list[int] = field(default_factory=list)
-
-    def add(self, positions: np.ndarray) -> None:
-        self.count += len(positions)
-        self.first += positions[: SHOWN - len(self.first)].tolist()
-
-    def __str__(self) -> str:
-        dots = ", ..." if self.count > len(self.first) else ""
-        kind = "instance" if self.count == 1 else "instances"
-        return f"{self.count:,} {kind} ({', '.join(map(str, self.first))}{dots})"
+    instances: Stored | None
+    labels: Stored | None
+    first: int = 0
 
 
-def _check_values(
-    report: Report,
-    where: str,
-    array: np.ndarray,
-    first: int,
-    watch: Callable[[np.ndarray], None],
-) -> None:
-    """Looks at every value of `array`; its rows are instances from the number `first` on."""
-    not_finite, constant = _Positions(), _Positions()
-    step = rows_per_block(array)
-    for start in range(0, len(array), step):
-        block = array[start : start + step]
-        watch(block)
-        rows = block.reshape(len(block), -1)
-        if rows.dtype.kind == "f":
-            not_finite.add(first + start + np.flatnonzero(~np.isfinite(rows).all(axis=1)))
-        if rows.shape[1] > 1:
-            with np.errstate(invalid="ignore"):
-                same = rows.min(axis=1) == rows.max(axis=1)
-            constant.add(first + start + np.flatnonzero(same))
-    report.instances += len(array)
-    if not_finite.count:
-        report.add(where, f"values that are NaN or infinite in {not_finite}")
-    if constant.count:
-        report.add(where, f"all values are equal in {constant}")
+@dataclass(frozen=True)
+class _Checker:
+    """Checks all values and labels of subsets.
+
+    Parameters
+    ----------
+    report : Report
+    label_to_index : mapping
+    dataset : Dataset, optional
+        Says which pictures they are, if any.
+    advance : callable
+        Is told how many instances were read.
+    """
+
+    report: Report
+    label_to_index: Mapping[str, int]
+    dataset: Dataset | None
+    advance: Callable[[int], None]
+
+    def check(self, name: str, parts: Iterable[_Part], mean: MeanSum | None = None) -> bool:
+        """Checks a subset, adds it to the mean; returns whether all instances could be read."""
+        names = sorted(self.label_to_index, key=self.label_to_index.__getitem__)
+        counts = np.zeros(len(names), np.int64)
+        has_instances = has_labels = True
+
+        def watch(block: np.ndarray) -> None:
+            if mean is not None:
+                mean.add(block)
+            self.advance(len(block))
+
+        for part in parts:
+            if part.instances is None:
+                has_instances = False
+            else:
+                check_values(self.report, part.instances, part.first, self.dataset, watch)
+            if part.labels is None:
+                has_labels = False
+            else:
+                counts += check_labels(self.report, part.labels, part.first, len(names))
+        if has_labels:
+            note_absent(self.report, name, counts, names)
+        return has_instances
 
 
-def _check_labels(report: Report, where: str, labels: np.ndarray, first: int, count: int) -> None:
-    wrong = np.flatnonzero((labels < 0) | (labels >= count))
-    if len(wrong):
-        positions = _Positions()
-        positions.add(first + wrong)
-        report.add(
-            where,
-            f"the label {labels[wrong[0]]}, or another that is not 0 to {count - 1}, for "
-            f"{positions}",
-        )
-
-
-def _check_presence(report: Report, name: str, labels: np.ndarray, names: Sequence[str]) -> None:
-    if not len(labels):
-        report.add(name, "the subset is empty")
-        return
-    usable = labels[(labels >= 0) & (labels < len(names))]
-    absent = np.flatnonzero(np.bincount(usable, minlength=len(names)) == 0)
-    if len(absent):
-        shown = ", ".join(f"'{names[index]}'" for index in absent[:SHOWN])
-        dots = ", ..." if len(absent) > SHOWN else ""
-        report.add(name, f"no instance of {len(absent):,} of the labels ({shown}{dots})")
-
-
-def _check_crc(report: Report, where: str, found: int, stated: int) -> None:
-    if found != stated:
-        report.add(
-            where,
-            f"its bytes have changed since it was written (checksum {found:08x}, not {stated:08x})",
-        )
-
-
-def _names(label_to_index: Mapping[str, int]) -> list[str]:
-    return sorted(label_to_index, key=label_to_index.__getitem__)
-
-
-class _Folder:
-    """Validates a folder of shards."""
-
-    def __init__(self, path: Path, report: Report) -> None:
-        self._path = path
-        self._report = report
-
-    def check(self) -> None:
-        index = read_index(self._path)
-        names = _names(index.label_to_index)
-        total = sum(pair[0].shape[0] for pairs in index.subsets.values() for pair in pairs)
-        mean = MeanSum(index.shape, index.dtype)
-        whole = True
-        with progress("Reading", total, "instances") as advance:
-            for name, pairs in index.subsets.items():
-                first, labels = 0, [np.empty(0, np.int32)]
-                for instances, rows in pairs:
-                    watch = mean.add if name == "training" else _ignore
-                    readable = self._instances(name, instances, first, watch, advance)
-                    whole = whole and (readable or name != "training")
-                    labels.append(self._labels(name, rows, first, len(names)))
-                    first += instances.shape[0]
-                _check_presence(self._report, name, np.concatenate(labels), names)
-        self._mean(index, mean.mean if whole and index.subsets.get("training") else None)
-        self._together(index)
-
-    def _instances(
-        self,
-        subset: str,
-        file: ShardFile,
-        first: int,
-        watch: Callable[[np.ndarray], None],
-        advance: Callable[[int], None],
-    ) -> bool:
-        """Checks a shard's instances; returns whether they could be read."""
-        where = f"{subset}, {file.name}"
-        try:
-            start = check_file(self._path, file)
-            shard = Shard(self._path / file.name, file.shape[0], start)
-            array, mapping = map_shard(shard, file.shape[1:], file.dtype)
-        except (FormatError, OSError) as error:
-            self._report.add(where, error)
-            return False
-        crc = zlib.crc32(mapping[:start])
-
-        def look(block: np.ndarray) -> None:
-            nonlocal crc
-            crc = zlib.crc32(block.data, crc)
-            watch(block)
-            advance(len(block))
-            _release(mapping)
-
-        _check_values(self._report, where, array, first, look)
-        _check_crc(self._report, where, crc, int(file.crc, 16))
-        return True
-
-    def _labels(self, subset: str, file: ShardFile, first: int, count: int) -> np.ndarray:
-        where = f"{subset}, {file.name}"
-        labels = self._array(where, file)
-        if labels is None:
-            return np.empty(0, np.int32)
-        _check_labels(self._report, where, labels, first, count)
-        return labels
-
-    def _array(self, where: str, file: ShardFile) -> np.ndarray | None:
-        """Reads a small file and checks its checksum; None where it can't be read."""
-        try:
-            array = read_array(self._path, file)
-            content = (self._path / file.name).read_bytes()
-        except (FormatError, OSError) as error:
-            self._report.add(where, error)
-            return None
-        _check_crc(self._report, where, zlib.crc32(content), int(file.crc, 16))
-        return array
-
-    def _mean(self, index: Index, computed: np.ndarray | None) -> None:
-        stored = self._array(index.mean.name, index.mean)
-        if stored is None or computed is None:
-            return
-        tolerance = MEAN_TOLERANCE if index.dtype.kind == "f" else 0
-        if not np.allclose(stored, computed, rtol=tolerance, atol=tolerance, equal_nan=True):
-            self._report.add(index.mean.name, "it is not the mean of the training instances")
-
-    def _together(self, index: Index) -> None:
-        """Checks what only shows when subsets are put together, as `open_dataset` does."""
-        subsets = {}
+def _check_folder(path: Path, report: Report) -> None:
+    index = read_index(path)
+    try:
+        dataset = _without_labels(path, index)
+    except FormatError as error:
+        dataset = None
+        report.add("", error)
+    total = sum(pair[0].shape[0] for pairs in index.subsets.values() for pair in pairs)
+    mean = MeanSum(index.shape, index.dtype)
+    is_whole = False
+    with progress("Reading", total, "instances") as advance:
+        checker = _Checker(report, index.label_to_index, dataset, advance)
         for name, pairs in index.subsets.items():
-            count = sum(instances.shape[0] for instances, _ in pairs)
-            shards = [Shard(self._path / file.name, file.shape[0], 0) for file, _ in pairs]
-            array = ShardedArray(shards, index.shape, index.dtype)
-            subsets[name] = Subset(array, np.zeros(count, np.int32))
-        dataset_of(self._path, subsets, index.label_to_index, index.metadata)
+            parts = _shards(path, report, name, pairs)
+            if name == "training":
+                is_whole = checker.check(name, parts, mean) and bool(pairs)
+            else:
+                checker.check(name, parts)
+    stored = _open_shard(path, report, index.mean.name, index.mean)
+    if stored is not None:
+        written = np.concatenate([block for _, block in read_through(stored, report)])
+        if is_whole:
+            _check_mean(report, index, written, mean.mean)
 
 
-class _File:
-    """Validates a dataset file."""
+def _without_labels(path: Path, index: Index) -> Dataset:
+    """Returns the dataset without what the files hold."""
+    subsets = {}
+    for name, pairs in index.subsets.items():
+        shards = [Shard(path / file.name, file.shape[0], 0) for file, _ in pairs]
+        subsets[name] = Subset(ShardedArray(shards, index.shape, index.dtype), np.empty(0, int))
+    return dataset_of(path, subsets, index.label_to_index, index.metadata)
 
-    def __init__(self, path: Path, report: Report) -> None:
-        self._path = path
-        self._report = report
 
-    def check(self, archive: Archive) -> None:
-        read: set[str] = set()
+def _shards(
+    path: Path, report: Report, subset: str, pairs: Iterable[tuple[ShardFile, ShardFile]]
+) -> Iterator[_Part]:
+    first = 0
+    for files in pairs:
+        instances, labels = (
+            _open_shard(path, report, f"{subset}, {file.name}", file) for file in files
+        )
+        yield _Part(instances, labels, first)
+        first += files[0].shape[0]
+
+
+def _open_shard(path: Path, report: Report, where: str, file: ShardFile) -> Stored | None:
+    try:
+        start = check_file(path, file)
+        shard = Shard(path / file.name, file.shape[0], start)
+        array, mapping = map_shard(shard, file.shape[1:], file.dtype)
+    except (FormatError, OSError) as error:
+        report.add(where, error)
+        return None
+    return Stored(where, array, memoryview(mapping), start, int(file.crc, 16), mapping)
+
+
+def _check_mean(report: Report, index: Index, stored: np.ndarray, computed: np.ndarray) -> None:
+    tolerance = MEAN_TOLERANCE if index.dtype.kind == "f" else 0
+    if not np.allclose(stored, computed, rtol=tolerance, atol=tolerance, equal_nan=True):
+        report.add(index.mean.name, "it is not the mean of the training instances")
+
+
+def _check_file(path: Path, archive: Archive, report: Report) -> None:
+    read: set[str] = set()
+    try:
+        _check_arrays(path, archive, report, read)
+    except FormatError as error:
+        report.add("", error)
+    for member in sorted(set(archive.names) - read):
         try:
-            self._subsets(archive, read)
+            found = checksum(archive.content(member), archive.mapping)
+            check_checksum(report, f"member {member}", found, archive.crc(member))
         except FormatError as error:
-            self._report.add("", error)
-        for member in sorted(set(archive.names) - read):
-            self._member(archive, member)
+            if str(error) not in [finding.what for finding in report.findings]:
+                report.add(f"member {member}", error)
 
-    def _subsets(self, archive: Archive, read: set[str]) -> None:
-        structure, label_to_index = read_structure(archive)
-        names = _names(label_to_index)
-        subsets = {}
-        for name, (instances, rows) in structure.items():
-            found = self._array(archive, name, instances, read, is_instances=True)
-            labels = self._array(archive, name, rows, read, is_instances=False)
-            if found is None or labels is None:
-                continue
+
+def _check_arrays(path: Path, archive: Archive, report: Report, read: set[str]) -> None:
+    """Checks the arrays of a file and that they fit; adds the members that were read to `read`."""
+    structure, label_to_index = read_structure(archive)
+    subsets: dict[str, Subset] = {}
+    parts: dict[str, _Part] = {}
+    for name, members in structure.items():
+        instances, labels = (_open_member(archive, report, name, member) for member in members)
+        if instances and labels:
             try:
-                subsets[name] = checked_subset(name, found, np.zeros_like(labels), len(names))
+                no_labels = np.zeros_like(labels.array)
+                subsets[name] = checked_subset(
+                    name, instances.array, no_labels, len(label_to_index)
+                )
             except FormatError as error:
-                self._report.add(name, error)
-                continue
-            _check_labels(self._report, name, labels, 0, len(names))
-            _check_presence(self._report, name, labels, names)
-        if len(subsets) == len(structure):
-            dataset_of(self._path, subsets, label_to_index, read_metadata(archive))
-
-    def _array(
-        self, archive: Archive, subset: str, member: str, read: set[str], *, is_instances: bool
-    ) -> np.ndarray | None:
-        where = f"{subset}, member {member}"
+                report.add(name, error)
+        if instances and (instances.array.ndim < 2 or 0 in instances.array.shape[1:]):
+            instances = None
+        parts[name] = _Part(instances, labels if name in subsets else None)
+    dataset = None
+    if len(subsets) == len(structure):
         try:
-            array = archive.array(member)
-            stored = archive.is_stored(member)
-            start = npy_header(where, archive.content(member))[3] if stored else 0
+            dataset = dataset_of(path, subsets, label_to_index, read_metadata(archive))
         except FormatError as error:
-            self._report.add(subset, error)
-            return None
-        if not stored:  # it has been held against its checksum
-            read.add(member)
-        if not is_instances or array.ndim < 2 or 0 in array.shape[1:]:
-            return array
-        in_order = stored and array.flags.c_contiguous
-        crc = zlib.crc32(archive.content(member)[:start]) if in_order else 0
-        with progress(f"Reading the {subset} subset", len(array), "instances") as advance:
-
-            def look(block: np.ndarray) -> None:
-                nonlocal crc
-                if in_order:
-                    crc = zlib.crc32(block.data, crc)
-                    _release(archive.mapping)
-                advance(len(block))
-
-            _check_values(self._report, where, array, 0, look)
-        if in_order:
-            _check_crc(self._report, where, crc, archive.crc(member))
-            read.add(member)
-        return array
-
-    def _member(self, archive: Archive, member: str) -> None:
-        try:
-            content = archive.content(member)
-        except FormatError as error:
-            if not any(str(error) == finding.what for finding in self._report.findings):
-                self._report.add(f"member {member}", error)
-            return
-        crc = 0
-        for start in range(0, len(content), CRC_BYTES):
-            crc = zlib.crc32(content[start : start + CRC_BYTES], crc)
-        _check_crc(self._report, f"member {member}", crc, archive.crc(member))
+            report.add("", error)
+    total = sum(len(part.instances.array) for part in parts.values() if part.instances)
+    with progress("Reading", total, "instances") as advance:
+        checker = _Checker(report, label_to_index, dataset, advance)
+        for name, part in parts.items():
+            checker.check(name, [part])
+            pairs = zip(structure[name], (part.instances, part.labels), strict=True)
+            read |= {member for member, stored in pairs if stored}
 
 
-def _ignore(block: np.ndarray) -> None:
-    pass
-
-
-def _release(mapping: mmap.mmap) -> None:
-    if hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
+def _open_member(archive: Archive, report: Report, subset: str, member: str) -> Stored | None:
+    where = f"{subset}, member {member}"
+    try:
+        array = archive.array(member)
+        if not archive.is_stored(member):  # it was held against its checksum
+            return Stored(where, array, memoryview(b""), 0, None, archive.mapping)
+        content = archive.content(member)
+        start = npy_header(where, content)[3]
+    except FormatError as error:
+        report.add(subset, error)
+        return None
+    return Stored(where, array, content, start, archive.crc(member), archive.mapping)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from common.errors import CommandError
 from datasets.dataset import Dataset, Subset
-from datasets.looks import as_rgb, mean_picture
+from datasets.looks import as_rgb
 from results.drawing import (
     ACCENT,
     GAP,
@@ -19,9 +19,14 @@ from results.drawing import (
     PAPER,
     QUIET,
     RULE,
+    Means,
+    check_pictures,
     check_suffix,
     fit,
     font,
+    sheet_means,
+    shown_size,
+    shrunk,
     write_sheet,
 )
 
@@ -31,7 +36,9 @@ BAR = 3  # pixels, the thickness of the bar that shows a label's share
 MIN_LEFT = 110  # pixels for the names and bars
 
 
-def write_contact_sheet(dataset: Dataset, path: Path, per_label: int = 10) -> None:
+def write_contact_sheet(
+    dataset: Dataset, path: Path, per_label: int = 10, means: Means | None = None
+) -> None:
     """Draws the contact sheet of the training subset into the file `path`.
 
     Raises
@@ -40,14 +47,15 @@ def write_contact_sheet(dataset: Dataset, path: Path, per_label: int = 10) -> No
         As `contact_sheet`, and where the file can't be written or its suffix is of no known format.
     """
     check_suffix(path, "--contact-sheet")
-    write_sheet(contact_sheet(dataset, per_label), path)
+    write_sheet(contact_sheet(dataset, per_label, means), path)
 
 
-def contact_sheet(dataset: Dataset, per_label: int = 10) -> Image.Image:
+def contact_sheet(dataset: Dataset, per_label: int = 10, means: Means | None = None) -> Image.Image:
     """Draws the mean and the first `per_label` training pictures of every label, side by side.
 
     Small pictures are enlarged by a whole factor, so that their pixels stay sharp; large ones are
-    shrunk. A bar shows how many pictures a label has beside the others.
+    shrunk. A bar shows how many pictures a label has beside the others. `means` are those of
+    `sheet_means`, where the caller has them already.
 
     Raises
     ------
@@ -62,10 +70,11 @@ def contact_sheet(dataset: Dataset, per_label: int = 10) -> Image.Image:
     height, width, _ = dataset.picture_shape
     shown = shown_size(width, height, TARGET)
     counts = np.bincount(training.labels, minlength=len(dataset.label_to_index)).tolist()
+    means = sheet_means(dataset) if means is None else means
     rows = []
     for index, (name, count) in enumerate(zip(dataset.label_names, counts, strict=True)):
         samples = as_rgb(dataset, _first(training, index, per_label))
-        mean = mean_picture(dataset, index)
+        mean = means.get(index)
         rows.append(
             _Row(
                 name,
@@ -81,31 +90,6 @@ def contact_sheet(dataset: Dataset, per_label: int = 10) -> Image.Image:
     return _draw(title, subtitle, rows, shown)
 
 
-def check_pictures(dataset: Dataset, what: str) -> None:
-    """Raises CommandError where it is not known what pictures the dataset holds."""
-    if dataset.picture_shape is None:
-        raise CommandError(
-            f"{dataset.path} holds flat instances and does not say what pictures they are, so no "
-            f"{what} can be drawn; give a dataset of pictures."
-        )
-
-
-def shown_size(width: int, height: int, target: int) -> tuple[int, int]:
-    """Returns (width, height) in pixels that come near to `target`, enlarged by whole factors."""
-    longer = max(height, width)
-    if longer <= target:
-        factor = max(1, round(target / longer))
-        return width * factor, height * factor
-    return max(1, width * target // longer), max(1, height * target // longer)
-
-
-def shrunk(picture: np.ndarray, shown: tuple[int, int]) -> Image.Image:
-    """Returns the picture, (height, width, 3) and uint8, in the shown size."""
-    image = Image.fromarray(picture)
-    enlarge = shown[0] >= image.width
-    return image.resize(shown, Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS)
-
-
 def _first(subset: Subset, label: int, number: int) -> np.ndarray:
     return subset.read(np.flatnonzero(subset.labels == label)[:number])
 
@@ -119,9 +103,9 @@ class _Row:
 
 
 def _draw(title: str, subtitle: str, rows: list[_Row], shown: tuple[int, int]) -> Image.Image:
-    title_font, name_font, count_font = map(font, (TITLE_SIZE, NAME_SIZE, COUNT_SIZE))
-    names = [fit(row.name, name_font) for row in rows]
-    widest = max(MIN_LEFT, *map(name_font.getlength, names))
+    title_font, count_font = font(TITLE_SIZE, title), font(COUNT_SIZE)
+    names = [fit(row.name, font(NAME_SIZE, row.name)) for row in rows]
+    widest = max(MIN_LEFT, *(font(NAME_SIZE, name).getlength(name) for name in names))
     left = MARGIN + int(widest) + 3 * GAP  # of the means
     samples = left + shown[0] + 4 * GAP
     heads = MARGIN + TITLE_SIZE + NAME_SIZE + 4 * GAP
@@ -145,7 +129,7 @@ def _draw(title: str, subtitle: str, rows: list[_Row], shown: tuple[int, int]) -
     for index, (name, row) in enumerate(zip(names, rows, strict=True)):
         y = top + index * row_height
         middle = y + (row_height - GAP) // 2
-        draw.text((right, middle - GAP), name, INK, name_font, anchor="rs")
+        draw.text((right, middle - GAP), name, INK, font(NAME_SIZE, name), anchor="rs")
         draw.text((right, middle), f"{row.count:,}", QUIET, count_font, anchor="rt")
         bar = round((MIN_LEFT - 2 * GAP) * row.count / most)
         bottom = middle + COUNT_SIZE + GAP

@@ -18,6 +18,10 @@ from tests.paths import ROOT
 COMMAND = [sys.executable, str(ROOT / "manage.py"), "convert_dataset"]
 
 
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
 def test_there_and_back(digits, tmp_path, capsys):
     assert run(Options(digits, tmp_path / "digits.shards", shard_size=500)) == (
         tmp_path / "digits.shards"
@@ -42,6 +46,10 @@ def test_there_and_back(digits, tmp_path, capsys):
         (["digits.shards", "x.pkl.zip", "--shard-size", "5"], "--shard-size makes a folder of sh"),
         (["digits.shards", "digits.shards"], "is the dataset that is read; give another name"),
         (["digits.shards", "./x/../digits.shards/"], "is the dataset that is read; give another"),
+        (["digits.shards", "link"], "is the dataset that is read; give another name"),
+        (["digits.shards", "photos.zip"], "photos.zip ends in .zip; give NAME.pkl.zip for a file"),
+        (["digits.shards", "mine.pkl.zip"], "mine.pkl.zip can't be read as a dataset, and is left"),
+        (["digits.shards", "frames"], "frames holds 'frame-00001.npy', which is no part of a fol"),
         (["digits.shards", "x", "--shard-size", "0"], "--shard-size is 0; give a number of inst"),
         (["digits.shards", "there", "--shard-size", "9"], "there holds 'mine.txt', which is no"),
         (["digits.shards", "there/mine.txt"], "is a file, and shards need a folder; choose a"),
@@ -54,13 +62,19 @@ def test_mistakes_are_one_sentence(digits, tmp_path, capsys, arguments, sentence
     run(Options(digits, tmp_path / "digits.shards"))
     (tmp_path / "x").mkdir()
     (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "mine.txt").write_text("mine")
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "link").symlink_to("digits.shards")
+    mine = ["there/mine.txt", "photos.zip", "mine.pkl.zip", "frames/frame-00001.npy"]
+    for file in mine:
+        (tmp_path / file).write_text("mine")
+    before = names(tmp_path)
     capsys.readouterr()
     assert main(["convert_dataset", *arguments]) == 1
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["digits.shards", "there", "x"]
+    assert names(tmp_path) == before
+    assert all((tmp_path / file).read_text() == "mine" for file in mine)
 
 
 @pytest.mark.parametrize("size", [[], ["--shard-size", "7.5"], ["--shard-size"]])

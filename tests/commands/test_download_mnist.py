@@ -34,6 +34,11 @@ def test_fashion_mnist(tmp_path):
     assert dataset.instance_shape == (784,)
     total = sum(np.bincount(subset.labels, minlength=10) for subset in dataset.subsets.values())
     assert total.tolist() == [7000] * 10
+    assert dataset.label_names[:3] == ["T-shirt/top", "Trouser", "Pullover"]
+    assert dataset.label_to_index["Ankle boot"] == 9 == dataset.subsets["training"].labels[0]
+    shoes = dataset.keep_labels(["Sneaker", "Ankle boot"])
+    assert shoes.label_names == ["Ankle boot", "Sneaker"]
+    assert shoes.subsets["training"].labels[0] == 0
 
 
 def test_a_source_without_the_files(tmp_path):

@@ -2,8 +2,10 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,6 +230,39 @@ def test_missing_folder_and_unreadable_files(tmp_path):
         (tmp_path / "text").write_bytes(content)
         with pytest.raises(CommandError, match=r"it is truncated or no \.pkl\.zip file"):
             open_dataset(tmp_path / "text")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(CommandError, match="is a pipe or a device; give a file, or a folder"):
+            open_dataset(path)
+
+
+@pytest.mark.parametrize("name", ["array_0", "ärray"])
+def test_a_member_lies_where_its_name_is(tmp_path, name):
+    """A name that has changed in the directory alone would make it another member."""
+    path = tmp_path / "x.pkl.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(name, npy(np.zeros((3, 4), np.uint8)))
+        file.writestr("array_1", npy(LABELS))
+        file.writestr("pkl", structure({"training": (Reference(name), PAIR[1])}))
+    assert open_dataset(path).layout == "flat"
+    content = path.read_bytes().replace(name.encode(), name.encode()[:-1] + b"X", 1)
+    path.write_bytes(content)
+    with pytest.raises(CommandError, match=f"its member '{name}' has another name where it lies"):
+        open_dataset(path)
+
+
+def test_a_member_that_is_lost_from_the_directory_is_missed(write):
+    """Without its metadata a file would be taken for one of the originals'."""
+    path = write(metadata=METADATA)
+    content = bytearray(path.read_bytes())
+    *_, pkl, last = (found.start() for found in re.finditer(b"PK\x01\x02", content))
+    struct.pack_into("<H", content, pkl + 32, len(content) - 22 - last)  # its comment's length
+    path.write_bytes(content)
+    with pytest.raises(CommandError, match="is truncated: 3 of 4 members are listed"):
+        open_dataset(path)
 
 
 def test_every_truncation_is_refused(make_dataset):

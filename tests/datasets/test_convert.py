@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -145,30 +144,6 @@ def test_a_folder_of_shards_is_replaced_only_by_a_whole_one(make_dataset, tmp_pa
     write_shards(open_dataset(path), out, 4)
     assert len(contents(out)) == 2 * (10 + 2 + 2) + 2
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "small.pkl.zip"]
-
-
-def test_folders_with_other_files_are_left_alone(make_dataset, tmp_path):
-    dataset = open_dataset(make_dataset()[0])
-    for name, file in (("x", "thesis.txt"), ("y.partial", "thesis.txt"), ("z", "index.json")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / file).write_text("years of work")
-        with pytest.raises(CommandError, match=f"holds '{file}', which is no part of a folder"):
-            write_shards(dataset, tmp_path / name.removesuffix(".partial"), 15)
-        assert (tmp_path / name / file).read_text() == "years of work"
-    (tmp_path / "empty").mkdir()
-    write_shards(dataset, tmp_path / "empty", 15)
-    with pytest.raises(CommandError, match="is a file, and shards need a folder; choose a name"):
-        write_shards(dataset, tmp_path / "small.pkl.zip", 15)
-
-
-def test_two_conversions_at_once(make_dataset, tmp_path):
-    (tmp_path / "out.partial").mkdir()
-    descriptor = os.open(tmp_path / "out.partial", os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(CommandError, match="is being written by another conversion; wait for it"):
-        write_shards(open_dataset(make_dataset()[0]), tmp_path / "out", 15)
-    os.close(descriptor)
-    write_shards(open_dataset(make_dataset()[0]), tmp_path / "out", 15)
 
 
 def test_sizes_that_make_no_sense(make_dataset, tmp_path, monkeypatch):

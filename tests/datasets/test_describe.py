@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets import dataset as dataset_module
-from datasets.container import open_dataset
+from datasets.container import open_dataset, write_dataset
 from datasets.dataset import Subset
 from datasets.describe import describe, file_size, label_counts, statistics
 
@@ -19,6 +19,42 @@ def test_statistics_of_a_stream_are_those_of_the_whole(seed, size, block):
     assert found.mean == pytest.approx(exact.mean(), rel=1e-12)
     assert found.std == pytest.approx(exact.std(), rel=1e-9)
     assert (found.min, found.max) == (exact.min(), exact.max())
+
+
+@pytest.mark.parametrize("block", [1, 60, 2**20])
+def test_statistics_are_those_of_the_finite_values(block, monkeypatch):
+    monkeypatch.setattr(dataset_module, "BLOCK_BYTES", block)
+    values = np.random.default_rng(0).normal(3, 2, (50, 7)).astype(np.float32)
+    values[4, 2], values[20, 1], values[20, 3] = np.nan, np.inf, -np.inf
+    values[7] = np.nan
+    found = statistics(Subset(values, np.zeros(50, np.int32)))
+    finite = values[np.isfinite(values)].astype(np.float64)
+    assert found.mean == pytest.approx(finite.mean(), rel=1e-12)
+    assert found.std == pytest.approx(finite.std(), rel=1e-9)
+    assert (found.min, found.max) == (finite.min(), finite.max())
+    assert found.num_not_finite == 3
+
+
+def test_nothing_finite_and_values_beyond_float64s_squares():
+    nothing = statistics(Subset(np.full((2, 3), np.inf), np.zeros(2, np.int32)))
+    assert np.isnan([nothing.mean, nothing.std, nothing.min, nothing.max]).all()
+    assert nothing.num_not_finite == 2
+    huge = statistics(Subset(np.array([[1e300, -1e300, 1e308, 1e308]]), np.zeros(1, np.int32)))
+    assert (huge.min, huge.max, huge.num_not_finite) == (-1e300, 1e308, 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e308])
+def test_describe_says_that_values_are_not_finite(tmp_path, bad):
+    pictures = np.random.default_rng(0).random((6, 8, 8, 3))
+    pictures[2, 3] = bad
+    path = tmp_path / "x.pkl.zip"
+    form = {"layout": "nhwc", "scale": 1, "picture_shape": (8, 8, 3)}
+    write_dataset(path, {"training": (pictures, np.arange(6) % 2)}, {"a": 0, "b": 1}, **form)
+    text = describe(open_dataset(path))
+    line = "not finite 1 training instance holds NaN or infinite values, see validate_dataset"
+    assert (line in text.splitlines()) == (not np.isfinite(bad))
+    assert "mean nan" not in text
+    assert describe(open_dataset(path)).count("grey       0 of 6 pictures") == 1
 
 
 def test_label_counts(make_dataset):

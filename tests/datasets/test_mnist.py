@@ -136,6 +136,20 @@ def test_the_known_checksums_are_md5():
     assert all(len(bytes.fromhex(checksum)) == 16 for checksum in mnist.MD5.values())
 
 
+def test_the_names_are_those_of_the_labels_whatever_the_dataset_is_called(
+    idx_folder, tmp_path, monkeypatch
+):
+    labels = [
+        gzip.decompress((idx_folder / name).read_bytes())[8:] for name in list(mnist.MD5)[1::2]
+    ]
+    sums = tuple(hashlib.md5(content).hexdigest() for content in labels)
+    for known, first in ((sums, "T-shirt/top"), (sums[:1], "0"), (sums[::-1], "0")):
+        monkeypatch.setattr(mnist, "FASHION_MD5", known)
+        path = write_mnist(tmp_path / "data", source=str(idx_folder), name="fashion-mnist")
+        assert open_dataset(path).label_names[0] == first
+    assert len(mnist.FASHION_NAMES) == 10
+
+
 def test_bad_sources_and_names(idx_folder, tmp_path):
     with pytest.raises(CommandError, match=r"nowhere has no file train-images-idx3-ubyte.gz, nor"):
         write_mnist(tmp_path / "data", source=str(tmp_path / "nowhere"))

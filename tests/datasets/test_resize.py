@@ -5,7 +5,10 @@ from PIL import Image
 from common.errors import CommandError
 from datasets import dataset as dataset_module
 from datasets.container import open_dataset, write_dataset
+from datasets.dataset import Subset
+from datasets.mean import subset_mean
 from datasets.resize import resize_dataset
+from datasets.validate import validate
 
 
 @pytest.mark.parametrize("block_bytes", [200, 2**24])
@@ -31,6 +34,42 @@ def test_pictures_are_those_of_pillow(make_dataset, tmp_path, layout, block_byte
         stored = resized.subset(name).instances
         stored = stored if layout == "nhwc" else stored.transpose(0, 2, 3, 1)
         np.testing.assert_array_equal(stored, expected)
+
+
+@pytest.mark.parametrize("size", [(4, 9), (50, 40)])
+def test_a_folder_of_shards_has_the_same_pictures(make_dataset, tmp_path, size, monkeypatch):
+    monkeypatch.setattr(dataset_module, "BLOCK_BYTES", 1000)
+    dataset = open_dataset(make_dataset()[0])
+    file, folder = tmp_path / "one.pkl.zip", tmp_path / "many"
+    resize_dataset(dataset, file, size)
+    written = resize_dataset(dataset, folder, size, shard_size=15)
+    assert (written.shards, written.shard_size) == (5, 15)
+    one, many = open_dataset(file), open_dataset(folder)
+    assert many.picture_shape == (*size, 3)
+    for name, subset in one.subsets.items():
+        np.testing.assert_array_equal(many.subset(name).instances, subset.instances)
+        np.testing.assert_array_equal(many.subset(name).labels, subset.labels)
+    np.testing.assert_array_equal(many.mean, subset_mean(one.subset("training")))
+    assert validate(folder).findings == []
+    resize_dataset(many, folder, (5, 7), shard_size=20)  # in place
+    assert open_dataset(folder).picture_shape == (5, 7, 3)
+    with pytest.raises(CommandError, match=r"ends in \.zip; give NAME\.pkl\.zip for a file"):
+        resize_dataset(dataset, tmp_path / "small.zip", size)
+
+
+@pytest.mark.parametrize(("size", "rows"), [((1, 1), 9), ((50, 70), 1)])
+def test_few_are_in_memory_at_a_time(make_dataset, tmp_path, size, rows, monkeypatch):
+    monkeypatch.setattr(dataset_module, "BLOCK_BYTES", 1000)  # 9 pictures of 5x7
+    read, counts = Subset.read, []
+
+    def counting(subset, positions):
+        found = read(subset, positions)
+        counts.append(len(found))
+        return found
+
+    monkeypatch.setattr(Subset, "read", counting)
+    resize_dataset(open_dataset(make_dataset()[0]), tmp_path / "out.pkl.zip", size)
+    assert max(counts) == rows and sum(counts) == 56
 
 
 def test_in_place_and_in_grey_within_the_scale(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from common.errors import CommandError
 from datasets.container import open_dataset
 from datasets.convert import write_shards
-from datasets.shards import INDEX
+from datasets.shards import INDEX, signed
+from tests.datasets.indexes import write_index
 
 
 @pytest.fixture
@@ -145,6 +147,7 @@ TAMPERED = {
     "other type": (lambda i: i.update(dtype="<i2"), "holds uint8 of shape"),
     "layout": (lambda i: i.update(layout="flat"), "says layout 'flat', but an instance has shape"),
     "scale": (lambda i: i.update(scale=-1), "says scale -1, which is no positive number"),
+    "unknown": (lambda i: i.update(lables=3), "has the unknown field 'lables'"),
     "made by": (lambda i: i.update(created_by=3), "is no object with the metadata of a dataset"),
 }
 
@@ -155,7 +158,7 @@ def test_a_tampered_index_is_refused_in_one_sentence(folder, case):
     (folder.parent / "secret.npy").write_bytes((folder / "training-00000.npy").read_bytes())
     index = json.loads((folder / INDEX).read_text())
     change(index)
-    (folder / INDEX).write_text(json.dumps(index))
+    write_index(folder, index)
     with pytest.raises(CommandError, match=sentence) as raised:
         open_dataset(folder)
     assert str(raised.value).startswith(f"{folder} can't be used as a dataset: ")
@@ -171,7 +174,8 @@ def test_a_tampered_index_is_refused_in_one_sentence(folder, case):
         (b"[" * 100_000, "its index.json is damaged"),
         (b"\xff\xfe\x00", "its index.json is damaged"),
         (b"[]", "its index.json is no object"),
-        (b'{"format": 1}', "says instances of shape None"),
+        (b'{"format": 1}', "does not end in a checksum of its own"),
+        (signed(b'{"format": 1'), "says instances of shape None"),
         (b'{"format": ' + b"9" * 5000 + b"}", "its index.json is damaged"),
     ],
 )
@@ -179,6 +183,25 @@ def test_an_index_that_is_none(folder, content, sentence):
     (folder / INDEX).write_bytes(content)
     with pytest.raises(CommandError, match=sentence):
         open_dataset(folder)
+
+
+def test_every_flipped_bit_of_the_index_is_noticed(folder):
+    content = (folder / INDEX).read_bytes()
+    assert b'"ape"' in content and content.endswith(b'"\n}\n')
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 1 << position % 8
+        (folder / INDEX).write_bytes(changed)
+        with pytest.raises(CommandError, match="can't be used as a dataset: it"):
+            open_dataset(folder)
+    (folder / INDEX).write_bytes(content)
+    open_dataset(folder)
+
+
+def test_the_checksum_is_that_of_all_before_its_comma(folder):
+    content = (folder / INDEX).read_bytes()
+    rest, crc = content.split(b',\n "crc32": ')
+    assert json.loads(crc.removesuffix(b"\n}\n")) == f"{zlib.crc32(rest):08x}"
 
 
 def test_a_folder_without_its_index_is_no_dataset(folder):

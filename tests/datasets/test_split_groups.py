@@ -3,7 +3,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common.errors import CommandError
@@ -105,6 +105,72 @@ def test_a_group_that_is_larger_than_a_subset_goes_to_training():
     result = split({"a": range(50)}, seed=0, groups=groups)
     assert {("a", i) for i in range(30)} <= set(result["training"])
     assert [len(result[name]) for name in result] == [40, 5, 5]
+
+
+@pytest.mark.parametrize("labels", ["a", "ab", "abc"])
+@pytest.mark.parametrize("across", [False, True])
+def test_few_large_groups_reach_every_subset(labels, across):
+    """Five artists of 20 pictures of each label."""
+    items = {label: range(100) for label in labels}
+    groups = {(x, i): i // 20 if across else (x, i // 20) for x in labels for i in range(100)}
+    for seed in range(5):
+        result = split(items, seed=seed, groups=groups)
+        for label in labels:
+            sizes = [sum(x == label for x, _ in result[name]) for name in result]
+            assert sizes == [60, 20, 20]
+
+
+def test_the_smallest_group_that_can_be_spared_is_moved():
+    sizes = [30, 25, 20, 16, 9]
+    starts = [sum(sizes[:number]) for number in range(6)]
+    groups = {("a", i): n for n in range(5) for i in range(starts[n], starts[n + 1])}
+    result = split({"a": range(100)}, seed=0, groups=groups)
+    assert sorted(len(result[name]) for name in result) == [9, 16, 75]
+    shared = {("a", i): "x" for i in range(20)} | {("b", i): "x" for i in range(2)}
+    single = {("a", 20 + i): f"a{i // 10}" for i in range(30)}
+    result = split({"a": range(50), "b": range(30)}, seed=0, groups=shared | single)
+    assert reaches_all("ab", result)
+    assert [sum(x == "a" for x, _ in result[name]) for name in result] == [30, 10, 10]
+
+
+@given(
+    sizes=st.lists(st.integers(2, 60), min_size=1, max_size=7),
+    num_alone=st.integers(0, 4),
+    text=SHARE_TEXTS,
+    seed=st.integers(0, 5),
+)
+def test_as_many_groups_as_subsets_leave_none_empty(sizes, num_alone, text, seed):
+    groups = {}
+    for group, size in enumerate(sizes):
+        groups |= {("a", len(groups) + i): group for i in range(size)}
+    count = len(groups) + num_alone
+    assume(count >= 10)
+    result = split({"a": range(count)}, seed=seed, shares=parse_shares(text), groups=groups)
+    num_full = sum(bool(members) for members in result.values())
+    assert num_full == min(len(result), len(sizes) + num_alone)
+
+
+@given(data=st.data(), text=SHARE_TEXTS, seed=st.integers(0, 5))
+def test_with_several_labels_in_groups_none_is_left_empty_either(data, text, seed):
+    """And every label reaches every subset where its groups are its own and as many."""
+    num_groups = data.draw(st.integers(1, 8))
+    across = data.draw(st.booleans())
+    items, groups = {}, {}
+    for label in "abc"[: data.draw(st.integers(1, 3))]:
+        sizes = data.draw(st.lists(st.integers(5, 30), min_size=num_groups, max_size=num_groups))
+        numbers = [n for n, size in enumerate(sizes) for _ in range(size)]
+        if across:  # some groups have pictures of several labels
+            numbers = [data.draw(st.integers(0, num_groups - 1)) for _ in numbers]
+        items[label] = range(max(10, len(numbers)))
+        for item in items[label]:
+            number = numbers[item % len(numbers)]
+            groups[label, item] = number if across else (label, number)
+    result = split(items, seed=seed, shares=parse_shares(text), groups=groups)
+    used = Counter(groups.values())
+    if len(used) >= len(result) and min(used.values()) > 1:
+        assert all(result.values())
+    if not across and num_groups >= len(result):
+        assert reaches_all(items, result)
 
 
 def test_shares_are_exact():

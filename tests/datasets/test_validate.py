@@ -1,15 +1,21 @@
 import json
+import os
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.errors import CommandError
 from datasets import dataset as dataset_module
 from datasets.container import open_dataset, write_dataset
 from datasets.convert import write_shards
+from datasets.create import create_datasets
 from datasets.shards import INDEX
 from datasets.validate import validate
+from tests.datasets.indexes import write_index
+from tests.paths import GOLDEN
 
 
 def texts(path):
@@ -20,10 +26,11 @@ def texts(path):
 def write(request, tmp_path):
     """Writes subsets as a file or as a folder of shards of 4."""
 
-    def write(subsets, labels=("a", "b"), layout="nhwc"):
+    def write(subsets, labels=("a", "b"), layout="nhwc", picture_shape=None):
         path = tmp_path / "x.pkl.zip"
         indices = {name: index for index, name in enumerate(labels)}
-        write_dataset(path, subsets, indices, layout=layout, scale=255, picture_shape=None)
+        form = {"layout": layout, "scale": 255, "picture_shape": picture_shape}
+        write_dataset(path, subsets, indices, **form)
         if request.param == "file":
             return path
         write_shards(open_dataset(path), tmp_path / "shards", 4)
@@ -65,18 +72,18 @@ def test_values_are_named_where_they_are(write, block, monkeypatch):
         assert found == [
             "training, training-00000.npy: values that are NaN or infinite in 1 instance (2)",
             "training, training-00001.npy: values that are NaN or infinite in 2 instances (6, 7)",
-            "training, training-00002.npy: all values are equal in 1 instance (11)",
-            "testing, testing-00000.npy: all values are equal in 4 instances (0, 1, 2, 3)",
-            "testing, testing-00001.npy: all values are equal in 4 instances (4, 5, 6, 7)",
-            "testing, testing-00002.npy: all values are equal in 1 instance (8)",
-            "testing: no instance of 1 of the labels ('b')",
+            "note: training, training-00002.npy: one colour all over in 1 instance (11)",
+            "note: testing, testing-00000.npy: one colour all over in 4 instances (0, 1, 2, 3)",
+            "note: testing, testing-00001.npy: one colour all over in 4 instances (4, 5, 6, 7)",
+            "note: testing, testing-00002.npy: one colour all over in 1 instance (8)",
+            "note: testing: no instance of 1 of the labels ('b')",
         ]
     else:
         assert found == [
             f"{where[0]}: values that are NaN or infinite in 3 instances (2, 6, 7)",
-            f"{where[0]}: all values are equal in 1 instance (11)",
-            f"{where[1]}: all values are equal in 9 instances (0, 1, 2, 3, 4, ...)",
-            "testing: no instance of 1 of the labels ('b')",
+            f"note: {where[0]}: one colour all over in 1 instance (11)",
+            f"note: {where[1]}: one colour all over in 9 instances (0, 1, 2, 3, 4, ...)",
+            "note: testing: no instance of 1 of the labels ('b')",
         ]
 
 
@@ -86,13 +93,52 @@ def test_labels_that_no_instance_has_and_empty_subsets(write):
         "testing": (pictures(0), np.zeros(0, int)),
     }
     assert texts(write(subsets, "abcd")) == [
-        "training: no instance of 2 of the labels ('a', 'c')",
-        "testing: the subset is empty",
+        "note: training: no instance of 2 of the labels ('a', 'c')",
+        "note: testing: it has no instances",
     ]
 
 
-def test_instances_of_one_value_are_not_constant_pictures(write):
+def test_a_single_value_or_pixel_is_no_picture_of_one_colour(write):
     assert texts(write({"training": (np.ones((4, 1)), np.arange(4) % 2)}, layout="flat")) == []
+    pixels = np.ones((4, 1, 1, 3))
+    assert texts(write({"training": (pixels, np.arange(4) % 2)})) == []
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "nchw", "flat", "unknown"])
+@pytest.mark.parametrize("block", [1, 2**24])
+def test_pictures_of_one_colour_are_noted_in_every_layout(write, layout, block, monkeypatch):
+    monkeypatch.setattr(dataset_module, "BLOCK_BYTES", block)
+    training = pictures(6, shape=(3, 4, 3))
+    training[1] = 200, 10, 10  # red
+    training[2] = 0  # a black cover
+    training[3, ..., 0] = 7  # only in one channel
+    training[4] = np.arange(4)[:, None]  # every row is the same
+    if layout == "nchw":
+        training = training.transpose(0, 3, 1, 2)
+    if layout in ("flat", "unknown"):
+        training = training.reshape(6, -1)
+    labels, kind = np.arange(6) % 2, "flat" if layout == "unknown" else layout
+    options = {"picture_shape": (3, 4, 3)} if layout == "flat" else {}
+    path = write({"training": (training, labels)}, layout=kind, **options)
+    report = validate(path)
+    assert report.faults == []
+    found = "".join(map(str, report.findings))
+    if layout == "unknown":
+        assert "all values are equal in 1 instance (2)" in found
+    else:
+        assert "one colour all over in 2 instances (1, 2)" in found
+
+
+def test_a_dataset_as_create_datasets_makes_it_has_no_faults(tmp_path):
+    for label in ("jazz", "metal"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for number, pixels in enumerate(pictures(20, shape=(8, 8, 3))):
+            cover = np.zeros((8, 8, 3), np.uint8) if number == 5 and label == "metal" else pixels
+            Image.fromarray(cover).save(tmp_path / "pictures" / label / f"{number}.png")
+    create_datasets(tmp_path / "pictures", tmp_path / "out", duplicate_distance=None)
+    report = validate(tmp_path / "out" / "full.rgb.pkl.zip")
+    assert report.faults == []
+    assert [finding.what[:30] for finding in report.findings] == ["one colour all over in 1 insta"]
 
 
 def flip(path, position, bit=1):
@@ -124,7 +170,6 @@ def test_every_shard_that_is_wrong_is_named_at_once(make_dataset, tmp_path):
             "training, training-00002.npy: its bytes have changed since it was written (checksum ",
             "validation, validation-00000.npy: its shard 'validation-00000.npy' is no .npy array",
             "testing, testing-00000.labels.npy: its shard 'testing-00000.labels.npy' is empty",
-            "testing: the subset is empty",
             "mean.npy: its bytes have changed since it was written (checksum ",
         ],
         strict=True,
@@ -141,23 +186,21 @@ def test_a_mean_of_other_instances(tmp_path, make_dataset, dtype):
     mean = np.load(tmp_path / "x" / "mean.npy")
     mean[0, 0] *= 1.001
     np.save(tmp_path / "x" / "mean.npy", mean)
-    import zlib
-
     index = json.loads((tmp_path / "x" / INDEX).read_text())
     index["mean"]["crc32"] = f"{zlib.crc32((tmp_path / 'x' / 'mean.npy').read_bytes()):08x}"
-    (tmp_path / "x" / INDEX).write_text(json.dumps(index))
+    write_index(tmp_path / "x", index)
     assert texts(tmp_path / "x") == ["mean.npy: it is not the mean of the training instances"]
 
 
 def test_a_tampered_index_is_a_finding(make_dataset, tmp_path):
     write_shards(open_dataset(make_dataset()[0]), tmp_path / "x", 10)
     index = json.loads((tmp_path / "x" / INDEX).read_text())
-    (tmp_path / "x" / INDEX).write_text(json.dumps(index | {"layout": "flat"}))
+    write_index(tmp_path / "x", index | {"layout": "flat"})
     assert texts(tmp_path / "x") == [
         "its metadata says layout 'flat', but an instance has shape (5, 7, 3)"
     ]
     index["subsets"]["training"][0]["instances"] = "../x.npy"
-    (tmp_path / "x" / INDEX).write_text(json.dumps(index))
+    write_index(tmp_path / "x", index)
     assert texts(tmp_path / "x") == [
         "its index.json names the shard '../x.npy', which is no .npy file of the folder"
     ]
@@ -188,7 +231,8 @@ def test_labels_out_of_range_in_a_file_are_located(tmp_path):
         layout="nhwc", scale=1, picture_shape=None,
     )  # fmt: skip
     assert texts(path) == [
-        "training: the label 9, or another that is not 0 to 1, for 2 instances (2, 4)"
+        "training, member array_1: the label 9, or another that is not 0 to 1, for "
+        "2 instances (2, 4)"
     ]
 
 
@@ -205,11 +249,9 @@ def test_compressed_files_and_columns_first(tmp_path, make_dataset):
     flip(packed, start + 2000)
     (finding,) = texts(packed)
     assert finding.startswith("training: its member 'array_0' is damaged (")
-    from tests.paths import GOLDEN
-
     for golden in sorted((GOLDEN / "dataset").glob("*.pkl.zip")):
         for finding in texts(golden):
-            assert "no instance of" in finding or "all values are equal" in finding
+            assert finding.startswith("note: ")
 
 
 def test_what_is_no_dataset(tmp_path):
@@ -217,6 +259,9 @@ def test_what_is_no_dataset(tmp_path):
         validate(tmp_path / "x")
     with pytest.raises(CommandError, match="is a folder; create_datasets"):
         validate(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CommandError, match="is a pipe or a device; give a file, or a folder"):
+        validate(tmp_path / "pipe")
     (tmp_path / "text").write_text("text")
     (finding,) = texts(tmp_path / "text")
     assert finding.startswith("it is truncated or no .pkl.zip file (")

@@ -4,6 +4,7 @@ from PIL import Image
 
 from common.errors import CommandError
 from datasets.container import open_dataset, write_dataset
+from results import mean_pictures as module
 from results.mean_pictures import MIDDLE, SPAN, mean_pictures, write_mean_pictures
 
 
@@ -43,6 +44,20 @@ def test_equal_labels_and_one_without_pictures(make, tmp_path):
     write_mean_pictures(dataset, tmp_path / "x.webp")
     with Image.open(tmp_path / "x.webp") as image:
         assert image.format == "WEBP"
+
+
+def test_the_sheet_says_what_its_shades_mean(make, monkeypatch):
+    said = []
+    monkeypatch.setattr(module, "_draw", lambda title, notes, *_: said.extend([title, *notes]))
+    pictures = np.zeros((2, 8, 8, 1), np.uint8)
+    pictures[0, :, :4] = 55
+    mean_pictures(make(pictures, [0, 1]))
+    assert said[0] == "x"
+    assert said[1].endswith("its difference from the mean of all labels, times 4.0:")
+    assert said[2] == (
+        "grey where there is none, lighter than grey where the label is brighter, darker where it "
+        "is darker"
+    )
 
 
 def test_what_cannot_be_drawn(make, tmp_path):
