@@ -55,8 +55,8 @@ class Options:
 
     group_by: str | None = None
     """Regular expression searched for in the paths below the labels' folders: pictures in which it
-    finds the same stay in one subset, as those of an artist with '^[^/]+(?= - )'. Where it has
-    groups in brackets, these count."""
+    finds the same stay in one subset, as those of an artist with '([^/]+?)(?= - )'. Where it has
+    groups in brackets, these count; a picture in which it finds nothing is in no group."""
 
     duplicate_distance: int | None = 4
     """Bits, of 64, in which the hashes of near duplicates may differ, 0 to 10; None looks for equal
@@ -142,8 +142,14 @@ def _print_duplicates(created: Created, options: Options) -> None:
             )
             + f" (listed in {options.out_dir / 'duplicates.tsv'})."
         )
-    if created.num_groups:
-        print(f"--group-by: {created.num_groups:,} groups, each in one subset.")
+    by_pattern = created.grouped
+    if by_pattern.num_groups:
+        print(f"--group-by: {by_pattern.num_groups:,} groups, each in one subset.")
+    if by_pattern.num_alone:
+        print(
+            f"--group-by: {by_pattern.num_alone:,} of {by_pattern.num_pictures:,} pictures are in "
+            f"no group, such as {by_pattern.example!r}."
+        )
     for subset, label in created.missing[:NUM_SHOWN]:
         print(
             f"The {subset} subset has no '{label}': the groups of its pictures that must stay "

@@ -44,7 +44,8 @@ class Options:
     """Follows names and redirects to private addresses; else they must stand in the file itself."""
 
     retry_failed: bool = False
-    """Goes by the last run's report, without checking the pictures that it lists as there."""
+    """Fetches only what another try may bring by the last run's report; not what is gone or no
+    picture. What it lists as there is not checked."""
 
 
 def run(options: Options) -> Download:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 class CommandError(Exception):
     """A mistake of the user's, told in one sentence: what was given, what is accepted, what to do.
 
+    Many mistakes of one file are a list, one to a line, after a colon.
+
     Commands raise it and never exit; `manage.py` prints it without a traceback and exits with
     `status`.
     """

@@ -31,6 +31,7 @@ from datasets.checks import (
     label_names,
 )
 from datasets.dataset import Dataset, Layout
+from datasets.sharded import ADVICE as SHARDS_ADVICE
 from datasets.sharded import NoFileError, open_regular
 from datasets.shards import INDEX, open_shards
 from datasets.unpickle import ArrayReference, FormatError, load_plain, text
@@ -58,6 +59,8 @@ def open_dataset(path: Path) -> Dataset:
         with open_regular(path) as file:
             return _read(path, Archive(file))
     except FileNotFoundError as error:
+        if partial := _partial(path):
+            raise partial from error
         raise CommandError(
             f"The dataset {path} does not exist; create_datasets, download_mnist and "
             "create_demo_dataset write one."
@@ -72,7 +75,22 @@ def open_dataset(path: Path) -> Dataset:
         raise CommandError(f"{path} can't be used as a dataset: {error}; {ADVICE}.") from error
 
 
+def _partial(path: Path) -> CommandError | None:
+    """Returns the sentence for a folder of shards that is not whole yet, if there is one."""
+    if not (partial := path.with_name(f"{path.name}.partial")).is_dir():
+        return None
+    return CommandError(
+        f"The dataset {path} does not exist, but {partial} does: a conversion to it was broken "
+        "off, or is still at work; the same convert_dataset or resize_rgb_dataset, run again, goes "
+        "on."
+    )
+
+
 def _no_file(path: Path) -> CommandError:
+    if path.is_dir() and any(path.glob("*-00000.labels.npy")):
+        return CommandError(
+            f"{path} can't be used as a dataset: its {INDEX} is missing; {SHARDS_ADVICE}."
+        )
     if path.is_dir():
         return CommandError(
             f"The dataset {path} is a folder; create_datasets makes datasets of a folder of "

@@ -17,6 +17,7 @@ from common.files import cannot_write, whole_file
 from common.progress import progress
 from datasets.checks import FORMAT
 from datasets.container import Blocks, is_dataset_file, write_dataset
+from datasets.damage import refuse_damaged
 from datasets.dataset import Dataset, Subset, rows_per_block
 from datasets.mean import subset_mean
 from datasets.shard_folder import new_folder, remove_others
@@ -91,6 +92,8 @@ def write(
 ) -> Written:
     """Writes a dataset as one file where `out` ends in .pkl.zip, else as a folder of shards.
 
+    What is read is held against its checksums before anything is written.
+
     Parameters
     ----------
     dataset, written_by, change
@@ -103,7 +106,8 @@ def write(
     Raises
     ------
     CommandError
-        Where the name or the size makes no sense, as for `write_file` and `write_shards`.
+        Where the name or the size makes no sense, the dataset is damaged, and as for `write_file`
+        and `write_shards`.
     """
     if not out.name.endswith(SUFFIX):
         if out.suffix.lower() == ".zip":
@@ -111,12 +115,14 @@ def write(
                 f"{out} ends in .zip; give NAME{SUFFIX} for a file, or another name, without "
                 ".zip, for a folder of shards."
             )
+        refuse_damaged(dataset.path)
         return write_shards(dataset, out, shard_size, written_by, change)
     if shard_size is not None:
         raise CommandError(
             f"--shard-size makes a folder of shards, but {out} is the name of a file; leave one "
             "of them out."
         )
+    refuse_damaged(dataset.path)
     write_file(dataset, out, change)
     return Written()
 

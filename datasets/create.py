@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ import numpy as np
 
 from common.errors import CommandError
 from datasets.decoding import Decoded, Form, Paths, decoded, refuse_if
-from datasets.duplicates import DISTANCE, Groups, check_distance, find_groups
+from datasets.duplicates import DISTANCE, check_distance, find_groups
+from datasets.grouping import Grouped, Names, compiled, group_keys, grouped, too_few, units_of
 from datasets.links import REPORT
 from datasets.outputs import (
     Members,
@@ -32,7 +33,7 @@ from datasets.scan import check_counts, find_pictures, name_fault, named
 from datasets.split import SHARES, Shares, choose, min_per_label, reaches_all, split
 from datasets.workers import num_cores
 
-Names = Sequence[tuple[str, str]]  # (label, path below the label's folder) by row
+MAX_IMAGE_SIZE = 16_384  # pixels; a larger picture has 800 MB and more
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class Created:
         Datasets of the same names, or their lists, that an earlier run has left in the folder.
     duplicates : Duplicates
         What was found more than once.
-    num_groups : int
-        How many groups `group_by` has made.
+    grouped : Grouped
+        What `group_by` has made of the pictures.
     missing : list of (subset, label)
         Where a subset of 'full' has no picture of a label, as the groups are too large.
     """
@@ -92,7 +93,7 @@ class Created:
     others: list[str]
     older: list[Path]
     duplicates: Duplicates = field(default_factory=Duplicates)
-    num_groups: int = 0
+    grouped: Grouped = field(default_factory=Grouped)
     missing: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -152,6 +153,11 @@ class Choices:
         ):
             if number is not None and number < 1:
                 raise CommandError(f"{option} is {number}; give a number of {what} from 1.")
+        if self.image_size is not None and self.image_size > MAX_IMAGE_SIZE:
+            raise CommandError(
+                f"--image-size is {self.image_size}; give {MAX_IMAGE_SIZE:,} pixels at most, as "
+                "each picture is brought to that size in memory."
+            )
         if self.resize_mode != "stretch" and self.image_size is None:
             raise CommandError(
                 f"--resize-mode {self.resize_mode} needs a size; give --image-size, as in "
@@ -204,7 +210,7 @@ def create_datasets(
     chosen = Choices(**choices)
     chosen.check()
     check_reports(out_dir)
-    pattern = _compiled(chosen.group_by)
+    pattern = compiled(chosen.group_by)
     workers = chosen.num_workers or num_cores()
     listing = find_pictures(image_dir, out_dir, chosen.labels)
     pictures = listing.pictures
@@ -216,15 +222,15 @@ def create_datasets(
     bad_names = _bad_names(names)
     for row, fault in bad_names.items():
         refuse_if(chosen.strict, paths[row], fault)
-    keys = _group_keys(pattern, names)
+    keys = group_keys(pattern, names)
     form = Form(chosen.image_size, chosen.resize_mode, chosen.strict, workers)
-    with all_or_nothing(out_dir) as (folder, place), decoded(paths, place, form) as scratch:
+    with _output(out_dir, form) as (folder, place), decoded(paths, place, form) as scratch:
         unreadable = scratch.unreadable | bad_names
         groups, readable, dropped = _find_duplicates(scratch, unreadable, chosen)
         rows = _by_label(names, readable)
         left_out = _left_out(names, unreadable, dropped, listing.pictures)
         check_counts(image_dir, rows, chosen.shares, left_out)
-        parts = _split_parts(rows, _units(names, readable, keys, groups), chosen)
+        parts = _split_parts(rows, units_of(names, readable, keys, groups), chosen, bool(groups))
         source = Source(scratch, rows, chosen.layout, created_by or {})
         _write(folder, parts, source, chosen.skip_full_pickle)
         if groups:
@@ -246,9 +252,22 @@ def create_datasets(
         others=[other for other in listing.others if other != REPORT],
         older=_older(out_dir, files),
         duplicates=Duplicates(len(groups), sum(map(len, groups)), across, len(dropped)),
-        num_groups=len(set(keys.values())),
+        grouped=grouped(keys, names, readable),
         missing=_missing(parts["full"], rows),
     )
+
+
+@contextmanager
+def _output(out_dir: Path, form: Form) -> Iterator[tuple[Path, Path]]:
+    """Yields the folders of `all_or_nothing`; raises CommandError where memory is too small."""
+    try:
+        with all_or_nothing(out_dir) as folders:
+            yield folders
+    except MemoryError as error:
+        size = form.image_size
+        what = "Pictures of their own size need" if size is None else f"--image-size {size} needs"
+        advice = "give --image-size, as in 256" if size is None else "give a smaller one"
+        raise CommandError(f"{what} more memory than there is; {advice}.") from error
 
 
 def _write(
@@ -263,32 +282,6 @@ def _write(
 def _subset_of(full: Members, rows: Mapping[str, Mapping[str, int]]) -> dict[int, str]:
     """Returns the subset of every row."""
     return {rows[label][name]: subset for subset in full for label, name in full[subset]}
-
-
-def _compiled(group_by: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if group_by is None else re.compile(group_by)
-    except re.error as error:
-        raise CommandError(
-            f"--group-by '{group_by}' is no regular expression: {error}; give one that finds what "
-            "pictures of a group have in common, as in '^[^/]+(?= - )'."
-        ) from error
-
-
-def _group_keys(pattern: re.Pattern[str] | None, names: Names) -> dict[int, tuple[str | None, ...]]:
-    """Returns what the pattern finds in the pictures' paths, by row."""
-    if pattern is None:
-        return {}
-    keys = {}
-    for row, (_, name) in enumerate(names):
-        if found := pattern.search(name):
-            keys[row] = found.groups() or (found.group(),)
-    if not keys:
-        raise CommandError(
-            f"--group-by '{pattern.pattern}' is found in none of the pictures' paths, such as "
-            f"'{names[0][1]}'; give a regular expression that is found in some."
-        )
-    return keys
 
 
 def _bad_names(names: Names) -> dict[int, str]:
@@ -331,40 +324,20 @@ def _left_out(
     }
 
 
-def _units(
-    names: Names,
-    readable: np.ndarray,
-    keys: Mapping[int, tuple[str | None, ...]],
-    duplicates: Sequence[np.ndarray],
-) -> dict[tuple[str, str], int]:
-    """Returns the unit of every picture in use that may not be split from another one."""
-    groups = Groups(len(names))
-    used = set(readable.tolist())
-    first_of: dict[tuple[str | None, ...], int] = {}
-    for row, key in keys.items():
-        if row in used:
-            groups.join(first_of.setdefault(key, row), row)
-    for group in duplicates:
-        kept = [row for row in group.tolist() if row in used]
-        for row in kept[1:]:
-            groups.join(kept[0], row)
-    return {names[row]: int(group[0]) for group in groups.listed() for row in group.tolist()}
-
-
 def _split_parts(
-    rows: Mapping[str, Mapping[str, int]], units: Mapping[tuple[str, str], int], chosen: Choices
+    rows: Mapping[str, Mapping[str, int]],
+    units: Mapping[tuple[str, str], int],
+    chosen: Choices,
+    has_duplicates: bool,
 ) -> dict[str, Members]:
     cut = partial(split, rows, seed=chosen.seed, shares=chosen.shares, groups=units)
     full, local = cut(), cut(part="local")
     for subset, members in full.items():
         if not members:
             number = sum(map(len, rows.values())) - len(units) + len(set(units.values()))
-            raise CommandError(
-                f"The {subset} subset would be empty, as the pictures make up {number:,} "
-                f"group{'s' * (number > 1)} that must stay together (duplicates, --group-by; a "
-                f"picture that is in none counts as one), too few for {named(chosen.shares)}; add "
-                "pictures, give --drop-duplicates or another --group-by."
-            )
+            needed = named(chosen.shares)
+            tied = has_duplicates and not chosen.drop_duplicates
+            raise too_few(subset, number, needed, chosen.group_by, tied)
     if reaches_all(rows, local):
         return {"full": full, "local": local}
     if chosen.skip_full_pickle:

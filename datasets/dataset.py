@@ -157,6 +157,11 @@ class Dataset:
         CommandError
             Where the dataset has no such subset; names those that it has.
         """
+        if name in SUBSETS and name not in self.subsets:
+            raise CommandError(
+                f"{self.path} has no {name} subset, only {', '.join(self.subsets)}; make a dataset "
+                "that has one, as with create_datasets --split 0.8,0.1,0.1."
+            )
         if name not in self.subsets:
             raise CommandError(f"{self.path}: {unknown_name('subset', name, self.subsets)}")
         return self.subsets[name]

@@ -16,7 +16,14 @@ from common.errors import CommandError
 from common.files import cannot_write
 from common.progress import progress
 from datasets.connections import PER_HOST, Adapters, Watch
-from datasets.download_report import Outcome, ReportError, read_origins, report_lines, summary
+from datasets.download_report import (
+    LastRun,
+    Outcome,
+    ReportError,
+    read_report,
+    report_lines,
+    summary,
+)
 from datasets.fetch import Failure, Fetcher, Limits, Status
 from datasets.host_queues import HostQueues, Task
 from datasets.links import REPORT, Link, read_links
@@ -80,7 +87,8 @@ def download_images(
     limits : Limits, optional
         What an attempt may take.
     retry_failed : bool
-        Goes by the last run's report: what it lists as there only has to exist.
+        Goes by the last run's report: what it lists as there only has to exist, and what another
+        try is not likely to bring is not tried.
 
     Returns
     -------
@@ -102,9 +110,9 @@ def download_images(
     with PictureFolder(out_dir) as folder:
         folder.refuse_symbolic_links(link.label for link in links)
         folder.clean()
-        origins = _origins(folder, links, retry_failed)
-        known = _known(links, origins, folder) if retry_failed else {}
-        former = _former(links, origins, folder)
+        last = _last_run(folder, links, retry_failed)
+        known = _known(links, last, folder) if retry_failed else {}
+        former = _former(links, last.origins, folder)
         left = [link for link in links if link.line not in known]
         run = _Run(left, former, folder, limits, retries)
         try:
@@ -134,30 +142,35 @@ def _check(num_threads: int, retries: int, limits: Limits) -> None:
         raise CommandError(f"--max-bytes is {limits.max_bytes}; give a number of bytes above 0.")
 
 
-def _origins(folder: PictureFolder, links: Sequence[Link], needed: bool) -> dict[int, str]:
-    """Returns, by line, where the last report has the pictures from; without one none, if allowed.
+def _last_run(folder: PictureFolder, links: Sequence[Link], needed: bool) -> LastRun:
+    """Returns what the last report says; without one nothing, if allowed.
 
     Raises CommandError where there is no such report but it is `needed`.
     """
     try:
-        return read_origins(folder, links)
+        return read_report(folder, links)
     except ReportError as error:
         if not needed:
-            return {}
+            return LastRun()
         raise CommandError(
             f"--retry-failed goes by the report of the last run, but {folder.path / REPORT} can't "
             f"be read: {error}; leave out --retry-failed to go by what is in {folder.path}."
         ) from error
 
 
-def _known(
-    links: Sequence[Link], origins: Mapping[int, str], folder: PictureFolder
-) -> dict[int, Outcome]:
-    """Returns the links whose picture is there by the last report, and exists."""
+def _known(links: Sequence[Link], last: LastRun, folder: PictureFolder) -> dict[int, Outcome]:
+    """Returns the links that the last report settles.
+
+    Their picture was there, and exists, or another try is not likely to bring it, and it does not.
+    """
     known = {}
     for link in links:
-        if origins.get(link.line) == link.url and (size := folder.size(link.label, link.name)):
+        size = folder.size(link.label, link.name)
+        origin = last.origins.get(link.line)
+        if origin == link.url and size:
             known[link.line] = Outcome(link, Status.THERE, num_bytes=size)
+        elif link.line in last.hopeless and (origin or not size):
+            known[link.line] = last.hopeless[link.line]
     return known
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from datasets.fetch import Status, printable
 from datasets.links import REPORT, Link
 from datasets.picture_folder import PictureFolder
 
-COLUMNS = ("line", "URL", "status", "reason", "bytes", "seconds", "file")
+OLD_COLUMNS = ("line", "URL", "status", "reason", "bytes", "seconds", "file")
+COLUMNS = (*OLD_COLUMNS, "again")
+FILE = COLUMNS.index("file")
 PRESENT = (Status.FETCHED, Status.THERE)
 FORMER = "former"  # the status of a picture that is there from an address that its line had before
 MAX_HOSTS = 5  # that are named for each status
@@ -70,7 +73,7 @@ class Outcome:
 def report_lines(
     links: Sequence[Link], outcomes: Mapping[int, Outcome], former: Mapping[int, str]
 ) -> Iterator[str]:
-    """Yields the report.
+    """Yields the report. The last column is 'yes' or 'no' where there is no picture: see `Outcome`.
 
     Parameters
     ----------
@@ -86,17 +89,35 @@ def report_lines(
         if outcome := outcomes.get(link.line):
             reason = printable(outcome.reason) if outcome.reason else ""
             columns = f"{outcome.status}\t{reason}\t{outcome.num_bytes}"
-            yield f"{link.line}\t{link.url}\t{columns}\t{outcome.seconds:.3f}\t{link.file}\n"
+            again = "" if outcome.present else "yes" if outcome.again else "no"
+            rest = f"{outcome.seconds:.3f}\t{link.file}\t{again}"
+            yield f"{link.line}\t{link.url}\t{columns}\t{rest}\n"
         else:
-            yield f"{link.line}\t{link.url}\t{Status.NOT_TRIED}\t\t0\t0.000\t{link.file}\n"
+            yield f"{link.line}\t{link.url}\t{Status.NOT_TRIED}\t\t0\t0.000\t{link.file}\tyes\n"
         if link.line in former:
             reason = "its picture is still that of an address that the list had before"
             url = former[link.line]
-            yield f"{link.line}\t{url}\t{FORMER}\t{reason}\t0\t0.000\t{link.file}\n"
+            yield f"{link.line}\t{url}\t{FORMER}\t{reason}\t0\t0.000\t{link.file}\t\n"
 
 
-def read_origins(folder: PictureFolder, links: Sequence[Link]) -> dict[int, str]:
-    """Returns, by line, the address that each link's picture came from by the last report.
+@dataclass(frozen=True)
+class LastRun:
+    """What the last run's report says of the links, by line.
+
+    Parameters
+    ----------
+    origins : dict of int to str
+        The address that the link's picture came from.
+    hopeless : dict of int to Outcome
+        What became of links that another try is not likely to bring.
+    """
+
+    origins: dict[int, str] = field(default_factory=dict)
+    hopeless: dict[int, Outcome] = field(default_factory=dict)
+
+
+def read_report(folder: PictureFolder, links: Sequence[Link]) -> LastRun:
+    """Reads what the last report says of these links.
 
     Raises
     ------
@@ -104,24 +125,34 @@ def read_origins(folder: PictureFolder, links: Sequence[Link]) -> dict[int, str]
         Where there is no report in the folder, or it is none.
     """
     by_file = {link.file: link for link in links}
-    origins = {}
+    last = LastRun()
     try:
         with folder.reading(".", REPORT) as file:
-            if _columns(file.readline()) != COLUMNS:
+            head = _columns(file.readline())
+            if head not in (COLUMNS, OLD_COLUMNS):
                 raise ReportError(f"its columns are not {', '.join(COLUMNS)}")
             for number, line in enumerate(file, start=2):
                 columns = _columns(line)
-                if len(columns) != len(COLUMNS):
+                if len(columns) != len(head):
                     raise ReportError(f"line {number} has {len(columns)} columns")
-                link = by_file.get(columns[-1])
-                if link and columns[2] in (*PRESENT, FORMER):
-                    # Most are the link's own address, which is in memory already.
-                    origins[link.line] = link.url if columns[1] == link.url else columns[1]
+                if link := by_file.get(columns[FILE]):
+                    _add(last, link, columns)
     except OSError as error:
         raise ReportError(error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise ReportError("it is no text in UTF-8") from error
-    return origins
+    return last
+
+
+def _add(last: LastRun, link: Link, columns: tuple[str, ...]) -> None:
+    _, url, status, reason = columns[:4]
+    if status in (*PRESENT, FORMER):
+        # Most are the link's own address, which is in memory already.
+        last.origins[link.line] = link.url if url == link.url else url
+    elif url == link.url and columns[FILE + 1 :] == ("no",) and status in MEANINGS:
+        with suppress(ValueError):  # seconds that are no number
+            outcome = Outcome(link, Status(status), reason, seconds=float(columns[5]))
+            last.hopeless[link.line] = outcome
 
 
 def _columns(line: bytes) -> tuple[str, ...]:

@@ -108,11 +108,20 @@ def read_through(stored: Stored, report: Report) -> Iterator[tuple[int, np.ndarr
         check_checksum(report, stored.where, crc, stored.crc)
 
 
-def checksum(content: memoryview | bytearray, mapping: mmap.mmap) -> int:
-    """Returns the CRC-32, giving memory that was mapped back to the system."""
+def checksum(
+    content: memoryview | bytearray,
+    mapping: mmap.mmap,
+    advance: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Returns the CRC-32, giving memory that was mapped back to the system.
+
+    `advance` is told how many bytes were read.
+    """
     crc = 0
     for start in range(0, len(content), CRC_BYTES):
-        crc = zlib.crc32(content[start : start + CRC_BYTES], crc)
+        block = content[start : start + CRC_BYTES]
+        crc = zlib.crc32(block, crc)
+        advance(len(block))
         _release(mapping)
     return crc
 

@@ -118,6 +118,8 @@ def _folded(name: str) -> str:
 def _link(number: int, line: str, known: frozenset[str]) -> Link:
     """Reads one line; raises ValueError with what is wrong with it."""
     columns = [column.strip(" ") for column in line.split("\t")]
+    if len(columns) == 1:
+        raise ValueError(f"it has no tab: {_quoted(line)}")
     if len(columns) != 2:
         raise ValueError(f"it has {len(columns)} columns instead of 2: {_quoted(line)}")
     url, file = columns
@@ -207,14 +209,19 @@ def _quoted(value: str) -> str:
 
 
 def _sentence(path: Path, faults: dict[int, str]) -> str:
+    """Returns a sentence that ends in a list, a fault to a line."""
     shown = list(faults.items())[:MAX_SHOWN]
-    told = "; ".join(f"line {number}: {fault}" for number, fault in shown)
+    told = [f"line {number}: {fault}" for number, fault in shown]
     others = list(faults)[MAX_SHOWN:]
-    more = f"; and the lines {_ranges(others)}" if others else ""
+    if others:
+        told.append(f"and line{'s' * (len(others) > 1)} {_ranges(others)}")
     count = f"{len(faults):,} line{'s' if len(faults) > 1 else ''}"
-    return (
-        f"The links' file {path} has {count} that can't be used, and nothing was fetched: "
-        f"{told}{more}. Correct or remove them; {FORM}."
+    return "\n  ".join(
+        [
+            f"The links' file {path} has {count} that can't be used, and nothing was fetched; "
+            f"{FORM}; correct or remove {'these' if len(faults) > 1 else 'this'}:",
+            *told,
+        ]
     )
 
 

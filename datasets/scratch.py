@@ -84,8 +84,8 @@ def write_at(file: int, content: memoryview | bytes, offset: int) -> None:
 class Scratch:
     """The files, open; used in a `with` statement, at whose end they are removed.
 
-    At Ctrl-C they are kept, and a sentence says so, where decoding took `WORTH_KEEPING` seconds or
-    more and the next run may find them.
+    At Ctrl-C they are kept where decoding took `WORTH_KEEPING` seconds or more and the next run may
+    find them; a sentence says which.
 
     Parameters
     ----------
@@ -146,6 +146,11 @@ class Scratch:
         lasting = self._folder.name == LASTING
         if kind is not KeyboardInterrupt or seconds < WORTH_KEEPING or not lasting:
             self._remove()
+            if kind is KeyboardInterrupt and lasting:
+                print(
+                    f"\nNothing is kept, as less than {WORTH_KEEPING:g} seconds were decoded.",
+                    file=sys.stderr,
+                )
             return
         self._opened.close()
         print(

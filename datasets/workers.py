@@ -93,7 +93,7 @@ def _started(
                         command, stdin=subprocess.DEVNULL, pass_fds=[handle, *files]
                     )
                     workers.append(_Worker(process, ours))
-            ours.send(work)
+            _tell(workers[-1], work)
         yield workers
     finally:
         for worker in workers:
@@ -136,18 +136,22 @@ def _gather(workers: Sequence[_Worker], tasks: Sequence[Any]) -> Iterator[Any]:
 
 
 def _send(worker: _Worker, message: Any) -> None:
+    _tell(worker, message)
+    worker.waiting += 1
+
+
+def _tell(worker: _Worker, message: Any) -> None:
     try:
         worker.connection.send(message)
-    except OSError as error:
-        raise _dead(worker) from error
-    worker.waiting += 1
+    except OSError:  # of the socket, and about no file
+        raise _dead(worker) from None
 
 
 def _receive(worker: _Worker) -> tuple[int, list[Any]]:
     try:
         index, answer, error = worker.connection.recv()
-    except (EOFError, OSError) as end:
-        raise _dead(worker) from end
+    except (EOFError, OSError):
+        raise _dead(worker) from None
     if error is not None:
         raise error
     worker.waiting -= 1
@@ -159,7 +163,7 @@ def _dead(worker: _Worker) -> CommandError:
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     return CommandError(
         f"A worker process has died ({how}), perhaps for lack of memory; give fewer, as in "
-        "--num-workers 1."
+        "--num-workers 1, or a smaller --image-size."
     )
 
 
@@ -180,5 +184,7 @@ def _answer(work: Callable[[Any], Any], batch: Sequence[Any]) -> tuple[list[Any]
         return [work(task) for task in batch], None
     except (CommandError, OSError) as error:
         return [], error
+    except MemoryError as error:
+        return [], MemoryError(str(error))  # numpy's own may not survive the way
     except Exception:  # a fault of the program: its traceback would not survive the way
         return [], RuntimeError(f"in a worker process:\n{traceback.format_exc()}")

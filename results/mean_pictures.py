@@ -30,6 +30,7 @@ from results.drawing import (
 
 COLUMNS = 5
 TITLE_SIZE, NAME_SIZE, NOTE_SIZE = 22, 14, 12  # pixels
+BASELINE = NAME_SIZE - 2  # of the labels' names, which have other fonts where they need them
 MIDDLE = 128  # the level that stands for no difference
 SPAN = 110  # levels of the largest difference
 
@@ -108,7 +109,8 @@ def _draw(
         x = MARGIN + index % columns * cell[0]
         y = top + index // columns * cell[1]
         letters = font(NAME_SIZE, name)
-        draw.text((x, y), fit(name, letters, cell[0] - 4 * GAP), INK, letters, anchor="lt")
+        shown_name = fit(name, letters, cell[0] - 4 * GAP)
+        draw.text((x, y + BASELINE), shown_name, INK, letters, anchor="ls")
         for side, picture in enumerate(pair):
             sheet.paste(picture, (x + side * (shown[0] + 1), y + NAME_SIZE + GAP))
     return sheet

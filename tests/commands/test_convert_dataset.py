@@ -40,6 +40,34 @@ def test_there_and_back(digits, tmp_path, capsys):
     ]  # fmt: skip
 
 
+def flip(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_dataset_is_not_copied(digits, tmp_path, capsys):
+    assert main(["convert_dataset", str(digits), "a.shards", "--shard-size", "500"]) == 0
+    assert main(["convert_dataset", "a.shards", "a.pkl.zip"]) == 0
+    flip(tmp_path / "a.pkl.zip", 5000)
+    for name in ("training-00001.npy", "training-00001.labels.npy", "mean.npy"):
+        flip(tmp_path / "a.shards" / name, -8)
+        damaged = f"its shard '{name}' has changed since it was written (its checksum differs)"
+        for out in ("b.shards", "b.pkl.zip"):
+            capsys.readouterr()
+            assert main(["convert_dataset", "a.shards", out]) == 1
+            assert capsys.readouterr().err == (
+                f"manage.py: a.shards is damaged, and nothing was written: {damaged}; "
+                "validate_dataset lists all that is wrong with it; copy it again from where it "
+                "came from.\n"
+            )
+        flip(tmp_path / "a.shards" / name, -8)
+    assert main(["convert_dataset", "a.pkl.zip", "b.shards"]) == 1
+    assert "its member 'array_0' has changed since it was" in capsys.readouterr().err
+    assert names(tmp_path) == ["a.pkl.zip", "a.shards"]
+    assert main(["convert_dataset", "a.shards", "b.pkl.zip"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

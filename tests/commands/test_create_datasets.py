@@ -44,6 +44,23 @@ def test_says_what_it_left_out(image_dir, tmp_path, capsys):
     assert lines[12] == f"  ... all of them are listed in {tmp_path / 'out' / 'unreadable.txt'}"
 
 
+def test_says_how_many_are_in_no_group(image_dir, tmp_path, capsys):
+    for number in range(12):
+        folder = image_dir / "ape" / "deep" / "1999"
+        folder.mkdir(parents=True, exist_ok=True)
+        (image_dir / "ape" / f"{number}.png").rename(folder / f"Édith {number % 4} - {number}.png")
+    pattern = "([^/]+?)(?= - )"
+    created = run(Options(image_dir, tmp_path / "out", group_by=pattern))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "--group-by: 4 groups, each in one subset.",
+        "--group-by: 12 of 24 pictures are in no group, such as '0.png'.",
+    ]
+    assert created.grouped.num_groups == 4
+    run(Options(image_dir, tmp_path / "out", group_by=r"\d(?=\.png)"))
+    assert "in no group" not in capsys.readouterr().out
+
+
 def test_strict_leaves_nothing_behind(image_dir, tmp_path):
     (image_dir / "ape" / "x.jpg").write_text("text")
     with pytest.raises(CommandError, match=r"x\.jpg' can't be used"):

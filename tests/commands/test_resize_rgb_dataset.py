@@ -56,3 +56,12 @@ def test_a_missing_dataset_leaves_nothing_behind(tmp_path):
     with pytest.raises(CommandError, match="does not exist"):
         run(Options(tmp_path / "x", tmp_path / "y", x_size=8, y_size=4))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_dataset_is_left_as_it_is(path):
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CommandError, match="is damaged, and nothing was written: its member 'arr"):
+        run(Options(path, path, x_size=8, y_size=4))
+    assert path.read_bytes() == content

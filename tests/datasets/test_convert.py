@@ -105,7 +105,7 @@ def test_what_was_broken_off_goes_on_and_ends_the_same(make_dataset, tmp_path, n
         break_off_after(patch, number, KeyboardInterrupt())
         write_shards(open_dataset(path), out, 15)
     assert not out.exists()
-    with pytest.raises(CommandError, match="is a folder"):
+    with pytest.raises(CommandError, match=r"index\.json is missing|is a folder"):
         open_dataset(tmp_path / "out.partial")
     (tmp_path / "out.partial" / "training-00000.npy.123.partial").write_bytes(b"half")
     written = write_shards(open_dataset(path), out, 15)

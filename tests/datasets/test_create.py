@@ -1,9 +1,12 @@
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from datasets import decoding, outputs
 from datasets.container import open_dataset
 from datasets.create import create_datasets
 from datasets.split import parse_shares
+from datasets.workers import in_order
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["full.pkl.zip", "full.rgb.pkl.zip", "local.pkl.zip", "local.rgb.pkl.zip"]
@@ -256,11 +260,44 @@ def test_groups_too_few_for_the_subsets(make_pictures, out_dir, counts, pattern,
     image_dir = make_pictures(dict(zip("ab", counts, strict=True)))
     sentence = (
         rf"The (validation|testing) subset would be empty, as the pictures make up {groups} that "
-        r"must stay together .*, too few for training, validation and testing; add"
+        r"must stay together .--group-by; a picture that is in none counts as one., too few for "
+        r"training, validation and testing; add pictures, or give another --group-by\."
     )
     with pytest.raises(CommandError, match=sentence):
         create_datasets(image_dir, out_dir, group_by=pattern)
     assert not out_dir.exists()
+
+
+def test_duplicates_too_few_for_the_subsets(make_pictures, out_dir):
+    image_dir = make_pictures({"a": 10, "b": 10})
+    for label in "ab":
+        for number in range(10):
+            first = (image_dir / label / "000.png").read_bytes()
+            (image_dir / label / f"{number:03}.png").write_bytes(first)
+    sentence = r"2 groups .*together \(duplicates; a .*; add pictures, or give --drop-duplicates\."
+    with pytest.raises(CommandError, match=sentence):
+        create_datasets(image_dir, out_dir)
+    sentence = r"together \(duplicates and --group-by; .* give --drop-duplicates or another --group"
+    with pytest.raises(CommandError, match=sentence):
+        create_datasets(image_dir, out_dir, group_by="0")
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_more_memory_than_there_is(make_pictures, out_dir, num_workers):
+    image_dir = make_pictures({"a": 70, "b": 70})
+    arguments = [str(image_dir), str(out_dir), "--image-size", "16384"]
+    command = [sys.executable, str(ROOT / "manage.py"), "create_datasets", *arguments]
+    limited = f"ulimit -v 1000000; exec {shlex.join(command)} --num-workers {num_workers}"
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    sentence = "--image-size 16384 needs more memory than there is; give a smaller one."
+    assert (result.returncode, result.stderr) == (1, f"manage.py: {sentence}\n")
+    assert not out_dir.exists()
+
+
+def test_a_worker_that_dies_is_not_told_as_a_file_that_cannot_be_written(out_dir):
+    sentence = "has died .signal 9.*smaller --image-size"
+    with pytest.raises(CommandError, match=sentence), outputs.all_or_nothing(out_dir):
+        list(in_order(partial(signal.raise_signal), [signal.SIGKILL] * 200, 2))
 
 
 def test_missing_folder_and_wrong_size(tmp_path, make_pictures, out_dir):
@@ -268,6 +305,8 @@ def test_missing_folder_and_wrong_size(tmp_path, make_pictures, out_dir):
         create_datasets(tmp_path / "nowhere", out_dir)
     with pytest.raises(CommandError, match="--image-size is 0; give a number"):
         create_datasets(make_pictures({"a": 10, "b": 10}), out_dir, image_size=0)
+    with pytest.raises(CommandError, match="--image-size is 16385; give 16,384 pixels at most"):
+        create_datasets(tmp_path / "pictures", out_dir, image_size=16_385)
 
 
 def test_a_failure_keeps_the_old_outputs_and_leaves_nothing_new(

@@ -184,7 +184,7 @@ def test_unreadable_pictures_are_no_duplicates(tmp_path):
 def test_pictures_of_an_artist_stay_together(tmp_path, pattern):
     folder = covers(tmp_path)
     created = create_datasets(folder, tmp_path / "out", image_size=8, group_by=pattern)
-    assert created.num_groups == 21
+    assert created.grouped.num_groups == 21
     subsets = {}
     for subset, names in lists(tmp_path / "out").items():
         for name in names:

@@ -1,4 +1,5 @@
 import mmap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def test_subset_names_those_there_are(make_dataset):
         CommandError, match=r"Unknown subset 'test'.* Valid: testing, training, val"
     ):
         open_dataset(make_dataset()[0]).subset("test")
+
+
+def test_a_usual_subset_that_was_left_out(make_dataset):
+    whole = open_dataset(make_dataset()[0])
+    alone = replace(whole, subsets={"training": whole.subsets["training"]})
+    sentence = r"has no validation subset, only training; make a dataset .* --split 0\.8,0\.1,0\.1"
+    with pytest.raises(CommandError, match=sentence):
+        alone.subset("validation")
 
 
 def test_keep_labels_renumbers_and_copies_nothing(make_dataset):

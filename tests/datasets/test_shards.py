@@ -206,5 +206,5 @@ def test_the_checksum_is_that_of_all_before_its_comma(folder):
 
 def test_a_folder_without_its_index_is_no_dataset(folder):
     (folder / INDEX).unlink()
-    with pytest.raises(CommandError, match=r"is a folder; .* has an index\.json, which convert_"):
+    with pytest.raises(CommandError, match=r"its index\.json is missing; copy it again from w"):
         open_dataset(folder)

@@ -192,6 +192,15 @@ def test_a_mean_of_other_instances(tmp_path, make_dataset, dtype):
     assert texts(tmp_path / "x") == ["mean.npy: it is not the mean of the training instances"]
 
 
+def test_shards_without_an_index(make_dataset, tmp_path):
+    write_shards(open_dataset(make_dataset()[0]), tmp_path / "x", 10)
+    (tmp_path / "x" / INDEX).unlink()
+    with pytest.raises(
+        CommandError, match="as a dataset: its index.json is missing; copy it again"
+    ):
+        validate(tmp_path / "x")
+
+
 def test_a_tampered_index_is_a_finding(make_dataset, tmp_path):
     write_shards(open_dataset(make_dataset()[0]), tmp_path / "x", 10)
     index = json.loads((tmp_path / "x" / INDEX).read_text())
@@ -259,6 +268,9 @@ def test_what_is_no_dataset(tmp_path):
         validate(tmp_path / "x")
     with pytest.raises(CommandError, match="is a folder; create_datasets"):
         validate(tmp_path)
+    (tmp_path / "x.partial").mkdir()
+    with pytest.raises(CommandError, match=r"but .*x\.partial does: a conversion to it was broken"):
+        validate(tmp_path / "x")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CommandError, match="is a pipe or a device; give a file, or a folder"):
         validate(tmp_path / "pipe")

@@ -60,6 +60,23 @@ def test_the_sheet_says_what_its_shades_mean(make, monkeypatch):
     )
 
 
+def test_names_stand_on_one_line(make, monkeypatch):
+    pictures = np.zeros((3, 8, 8, 1), np.uint8)
+    dataset = make(pictures, [0, 1, 2], names=["ace", "Élan", "jpg"])
+    drawn = []
+    draw = module.ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        module.ImageDraw.ImageDraw,
+        "text",
+        lambda self, xy, text, *rest, anchor: (
+            drawn.append((text, xy[1], anchor)) or draw(self, xy, text, *rest, anchor=anchor)
+        ),
+    )
+    mean_pictures(dataset)
+    assert [text for text, *_ in drawn[-3:]] == ["ace", "Élan", "jpg"]
+    assert {(height, anchor[1]) for _, height, anchor in drawn[-3:]} == {(drawn[-1][1], "s")}
+
+
 def test_what_cannot_be_drawn(make, tmp_path):
     flat = make(np.zeros((2, 4), np.float32), [0, 1], layout="flat", scale=1)
     with pytest.raises(CommandError, match="so no mean picture can be drawn"):
