@@ -1,7 +1,8 @@
 """The rules, one class each."""
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class Sgd(LasagneOptimizer):
         self, group: Group, params: list[Tensor], grads: list[Tensor], *buffers: list[Tensor]
     ) -> None:
         """Update `params` in place, one step on."""
-        _sgd(params, grads, [None] * len(params), rate_of(group), group["weight_decay"])
+        _sgd(params, grads, buffers, rate_of(group), group["weight_decay"])
 
 
 class Momentum(LasagneOptimizer):
@@ -56,8 +57,7 @@ class Momentum(LasagneOptimizer):
         elif lr != buffer_lr:
             torch._foreach_mul_(self._all_buffers(group), buffer_lr / lr)
             group["buffer_lr"] = lr
-        (momenta,) = buffers
-        _sgd(params, grads, momenta, lr, decay, group["momentum"], self.nesterov)
+        _sgd(params, grads, buffers, lr, decay, group["momentum"], self.nesterov)
 
     def _all_buffers(self, group: Group) -> list[Tensor]:
         """Return the buffers of all parameters, also of those without a gradient now."""
@@ -89,8 +89,7 @@ class Adagrad(LasagneOptimizer):
         self, group: Group, params: list[Tensor], grads: list[Tensor], *buffers: list[Tensor]
     ) -> None:
         """Update `params` and `buffers` in place, one step on."""
-        (sums,) = buffers
-        fused = _have_fused_kernel(params)
+        fused, (params, grads, sums) = _for_kernel(params, grads, *buffers)
         adagrad.adagrad(
             params,
             grads,
@@ -160,8 +159,7 @@ class Adam(LasagneOptimizer):
         """Update `params` and `buffers` in place, one step on."""
         t = group["t"] = group.get("t", 0) + 1
         rate = rate_of(group) * math.sqrt(1 - group["beta2"] ** t) / (1 - group["beta1"] ** t)
-        averages, squares, *maxima = buffers
-        fused = _have_fused_kernel(params)
+        fused, (params, grads, averages, squares, *maxima) = _for_kernel(params, grads, *buffers)
         adam.adam(
             params,
             grads,
@@ -216,18 +214,18 @@ def _average_squares(averages: list[Tensor], values: TensorList, rho: float) -> 
 def _sgd(
     params: list[Tensor],
     grads: list[Tensor],
-    buffers: list[Any],
+    buffers: Sequence[list[Tensor]],
     lr: float,
     weight_decay: float,
     momentum: float = 0.0,
     nesterov: bool = False,
 ) -> None:
     """Call PyTorch's gradient descent."""
-    fused = _have_fused_kernel(params)
+    fused, (params, grads, *momenta) = _for_kernel(params, grads, *buffers)
     sgd.sgd(
         params,
         grads,
-        buffers,
+        list(momenta[0]) if momenta else [None] * len(params),
         fused=fused,
         foreach=not fused,
         lr=lr,
@@ -239,10 +237,25 @@ def _sgd(
     )
 
 
+def _for_kernel(params: list[Tensor], *others: list[Tensor]) -> tuple[bool, list[list[Tensor]]]:
+    """Tell whether PyTorch has fused kernels for the parameters; return what to call it with.
+
+    The fused kernels get flat views of the memory, as they copy what is not in order, like the
+    transposed weights of a dense layer.
+    """
+    if not _have_fused_kernel(params):
+        return False, [params, *others]
+    return True, [[_flat(tensor) for tensor in tensors] for tensors in (params, *others)]
+
+
 def _have_fused_kernel(params: list[Tensor]) -> bool:
     """Tell whether PyTorch has fused kernels for the parameters; elsewhere it works on lists."""
     kinds = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in params)
     return kinds and all(is_dense(p) for p in params)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    return tensor.detach().as_strided((tensor.numel(),), (1,))
 
 
 def _step_counts(params: list[Tensor], count: float) -> list[Tensor]:

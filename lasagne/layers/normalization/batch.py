@@ -6,11 +6,12 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from lasagne import init
 from lasagne.layers.axes import Axes, kept_sizes, named_axes, resolve_axes
 from lasagne.layers.base import Incoming, Layer
+from lasagne.layers.normalization.shared import shared_batch_norm
 from lasagne.layers.normalization.wrapping import extended_name, stack_nonlinearity, strip
 from lasagne.utils import ParamSpec
 
@@ -46,6 +47,12 @@ class BatchNormLayer(Layer):
     **kwargs
         `name`, for :class:`Layer`.
 
+    Attributes
+    ----------
+    process_group : torch.distributed.ProcessGroup or None
+        Processes whose batches are normalised together, as by :class:`torch.nn.SyncBatchNorm`;
+        None, as at first, for each batch by itself.
+
     Raises
     ------
     ValueError
@@ -61,6 +68,8 @@ class BatchNormLayer(Layer):
     Sergey Ioffe and Christian Szegedy (2015): Batch normalization: Accelerating deep network
     training by reducing internal covariate shift. https://arxiv.org/abs/1502.03167
     """
+
+    process_group: distributed.ProcessGroup | None = None
 
     def __init__(
         self,
@@ -127,7 +136,9 @@ class BatchNormLayer(Layer):
         return output if x is input else self._restored(output, input)
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return `x` normalised by its own statistics, and these: mean and inverse deviation."""
+        """Return `x` normalised by the batch's statistics, and these: mean, inverse deviation."""
+        if self.process_group is not None:
+            return shared_batch_norm(x, *self._affine(), self.epsilon, self.process_group)
         return torch.native_batch_norm(x, *self._affine(), None, None, True, 0.0, self.epsilon)
 
     def _by_averages(self, x: Tensor) -> Tensor:
