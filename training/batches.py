@@ -1,9 +1,10 @@
-"""Raw batches made ready for a network on the device: crops, mirrors, scale and mean."""
+"""Raw batches made ready for a network on the device: windows, mirrors, scale, mean, deviation."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,190 +12,279 @@ from torch import Tensor
 
 from common.errors import CommandError
 from datasets.dataset import Dataset
-from datasets.mean import subset_mean
+from datasets.mean import subset_mean, subset_moments
+from training.experiment import Experiment
+from training.views import RESHAPE, Views
+from training.windows import Places, cut_all, cut_one
 
-
-class Crops(NamedTuple):
-    """`number` crops of `height` × `width` per instance, each mirrored as well where `mirror`."""
-
-    number: int
-    height: int
-    width: int
-    mirror: bool
-
-    @property
-    def per_instance(self) -> int:
-        """How many crops come of an instance, mirrors included."""
-        return self.number * (2 if self.mirror else 1)
+BLOCK_VALUES = {"cpu": 2**19, "cuda": 2**25}  # prepared at once; a CPU's cache holds them
+LARGE_WINDOW = 2**14  # values from which on a CPU is faster with windows one by one
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # PyTorch can do little with them
 
 
 class Preparation:
     """Turns stored instances into a network's input.
 
+    A value becomes (value × scale - mean × scale) / (deviation × scale), in one operation of
+    `dtype`, whose result alone is rounded to `output_dtype`. A deviation of 0 divides by 1.
+
     Parameters
     ----------
-    dataset : says how instances are stored.
-    shape : an instance's shape for the network, before it is cropped: (channels, height, width) or
-        any other that holds as many values.
-    scale : what stored values are multiplied by; also an attribute.
-    mean : stored values' mean per feature, float64 of `dataset.instance_shape`, or None to subtract
-        nothing.
-    crops : None for whole instances.
-    device, dtype : of the prepared batches.
+    dataset : Dataset
+        Says how instances are stored.
+    views : Views
+        What the network sees of an instance.
+    scale : float
+        What stored values are multiplied by; also an attribute.
+    normalisation : mapping
+        "mean" and "std", or one, or none, as `training_statistics` returns them. A mean picture has
+        the same window cut out as the picture that it is subtracted from, mirrored alike.
+    device : torch.device
+    dtype : torch.dtype
+        Of the arithmetic: torch.float32 or torch.float64.
+    output_dtype : torch.dtype, optional
+        Of the prepared batches; `dtype` unless given.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        shape: tuple[int, ...],
+        views: Views,
         scale: float,
-        mean: np.ndarray | None,
-        crops: Crops | None,
+        normalisation: Mapping[str, np.ndarray],
         device: torch.device,
         dtype: torch.dtype,
+        output_dtype: torch.dtype | None = None,
     ) -> None:
-        self.shape = shape
-        self.crops = crops
-        self._stored_channels_last = dataset.layout == "nhwc"
-        self._channels_last = self._stored_channels_last and shape == dataset.instance_shape
+        self.views = views
         self.scale = scale
+        self._device = device
         self._dtype = dtype
-        self._mean: Tensor | None = None
-        if mean is not None:
-            scaled = torch.from_numpy(mean.reshape(shape)).to(device, torch.float64) * scale
-            if self._channels_last:
-                scaled = scaled.permute(1, 2, 0)
-            # A contiguous() picture of one channel may keep other strides; its copy does not.
-            self._mean = scaled.to(dtype).clone(memory_format=torch.contiguous_format)
-        self._grid: Tensor | None = None
-        if crops:
-            corners = crop_grid(shape[1:], (crops.height, crops.width), crops.number)
-            self._grid = torch.tensor(corners, device=device)
+        self._output_dtype = output_dtype or dtype
+        self._stored_channels_last = dataset.layout == "nhwc"
+        shape = views.shape
+        self._channels_last = self._stored_channels_last and shape == dataset.instance_shape
+        # In memory an instance is planes × height × width × run values.
+        if self._channels_last:
+            self._memory = (1, *shape[1:], shape[0])
+        else:
+            self._memory = (*shape, 1) if len(shape) == 3 else (1, 1, math.prod(shape), 1)
+        height, width = views.window or self._memory[1:3]
+        self._input_memory = (self._memory[0], height, width, self._memory[3])
+        values = math.prod(self._input_memory)
+        self._block = max(1, BLOCK_VALUES[device.type] // values)
+        self._one_by_one = device.type == "cpu" and values >= LARGE_WINDOW
+        self._tables = [self._table(values) for values in _offset_and_factor(scale, normalisation)]
+        self._evaluation = torch.tensor(views.evaluation, dtype=torch.int64, device=device)
 
     @property
-    def crops_per_instance(self) -> int:
-        """How many inputs come of an instance."""
-        return self.crops.per_instance if self.crops else 1
+    def training_views(self) -> int:
+        """How many inputs come of an instance in training."""
+        return self.views.training_views
+
+    @property
+    def evaluation_views(self) -> int:
+        """How many inputs come of an instance in evaluation."""
+        return self.views.evaluation_views
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one input of the network."""
-        return cropped_shape(self.shape, self.crops)
+        return self.views.input_shape
 
-    def for_training(self, instances: Tensor, generator: torch.Generator) -> Tensor:
-        """Prepares a batch with random crops drawn from `generator` (of the batch's device)."""
-        if self.crops is None:
+    def for_training(
+        self, instances: Tensor, generator: torch.Generator, rows: slice, size: int
+    ) -> Tensor:
+        """Prepares a part of a batch for training.
+
+        Parameters
+        ----------
+        instances : Tensor of shape (n, ...)
+            As stored, on the device.
+        generator : torch.Generator
+            Of the device; draws the windows of the whole batch, so that they don't depend on the
+            number of devices.
+        rows : slice
+            Which part of the batch `instances` are.
+        size : int
+            Instances of the whole batch.
+
+        Returns
+        -------
+        Tensor of shape (n × training_views, *input_shape)
+            The views of an instance stand together.
+        """
+        if self.views.window is None:
             return self._whole(instances)
-        height, width = self.shape[1:]
-        size = (len(instances), self.crops.number)
-        ys, xs = (
-            torch.randint(0, full - part + 1, size, generator=generator, device=instances.device)
-            for full, part in ((height, self.crops.height), (width, self.crops.width))
-        )
-        return self._cropped(instances, ys, xs)
+        return self._cut(instances, self._draw(generator, rows, size))
 
     def for_evaluation(self, instances: Tensor) -> Tensor:
-        """Prepares a batch with the same crops of every instance: the centre, then an even grid."""
-        if self._grid is None:
-            return self._whole(instances)
-        return self._cropped(instances, self._grid[None, :, 0], self._grid[None, :, 1])
+        """Prepares instances for evaluation, with the same windows of every one.
 
-    def _arranged(self, instances: Tensor) -> Tensor:
-        """Returns (n, *shape), or (n, height, width, channels) where they are stored so."""
-        if self._channels_last:
-            return instances
-        if self._stored_channels_last:
-            instances = instances.permute(0, 3, 1, 2)
-        return instances.reshape(len(instances), *self.shape)
+        Returns
+        -------
+        Tensor of shape (n × evaluation_views, *input_shape)
+        """
+        if self.views.window is None:
+            return self._whole(instances)
+        count = len(instances)
+        y, x, mirrored = self._evaluation.repeat(count, 1).unbind(1)
+        picture = torch.arange(count, device=self._device)
+        picture = picture.repeat_interleave(self.evaluation_views)
+        has_mirrored = any(window.mirrored for window in self.views.evaluation)
+        return self._cut(instances, Places(picture, y, x, mirrored > 0 if has_mirrored else None))
+
+    def _draw(self, generator: torch.Generator, rows: slice, size: int) -> Places:
+        """Draws the windows of a whole batch; returns those of its `rows`."""
+        drawn = (1 if self.views.per_batch else size, self.views.number)
+
+        def draw(choices: int) -> Tensor:
+            values = torch.randint(choices, drawn, generator=generator, device=self._device)
+            return values.expand(size, -1)[rows]
+
+        _, height, width, _ = self._input_memory
+        y, x = draw(self._memory[1] - height + 1), draw(self._memory[2] - width + 1)
+        mirrored = None
+        if self.views.mirror == "random":
+            mirrored = draw(2).reshape(-1) > 0
+        elif self.views.mirror == "both":
+            y, x = (values.repeat_interleave(2, 1) for values in (y, x))
+            mirrored = (torch.arange(y.numel(), device=self._device) % 2) > 0
+        picture = torch.arange(len(y), device=self._device).repeat_interleave(self.training_views)
+        return Places(picture, y.reshape(-1), x.reshape(-1), mirrored)
 
     def _whole(self, instances: Tensor) -> Tensor:
-        ready = self._normalised(self._arranged(instances), self._mean)
-        return ready.permute(0, 3, 1, 2) if self._channels_last else ready
+        values = self._arranged(instances)
+        ready = self._empty(len(values))
+        for start in range(0, len(values), self._block):
+            block = slice(start, start + self._block)
+            self._normalise(values[block], self._tables, ready[block])
+        return self._as_input(ready)
 
-    def _cropped(self, instances: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
-        """Crops at (n, crops) places, or at the same (1, crops) places of every instance."""
-        assert self.crops is not None
-        instances = self._arranged(instances)
-        channels, height, width = self.shape
-        planes, run = (1, channels) if self._channels_last else (channels, 1)
-        size = (height, width, self.crops.height, self.crops.width, planes, run)
-        instance = torch.arange(len(instances), device=instances.device)[:, None]
-        pictures = crop_windows(instances, instance, ys, xs, *size)
-        mean = None
-        if self._mean is not None:
-            mean = crop_windows(self._mean, torch.zeros_like(instance[:1]), ys, xs, *size)
-        ready = self._normalised(pictures, mean)
-        if self.crops.mirror:
-            ready = torch.stack([ready, ready.flip(-2)], dim=2)
-        ready = ready.reshape(-1, planes, self.crops.height, self.crops.width, run)
-        return ready[:, 0].permute(0, 3, 1, 2) if self._channels_last else ready[..., 0]
+    def _cut(self, instances: Tensor, places: Places) -> Tensor:
+        pictures = self._arranged(instances).contiguous()
+        _, height, width, _ = self._input_memory
+        in_tables = places.in_mirror_images(self._memory[2], width)
+        ready = self._empty(len(places.y))
+        cut: Callable[..., Tensor] = cut_all
+        pieces: Iterator[Any] = zip(
+            places.in_blocks(self._block), in_tables.in_blocks(self._block), strict=True
+        )
+        if self._one_by_one:
+            cut = cut_one
+            pieces = zip(places.one_by_one(), in_tables.one_by_one(), strict=True)
+        for (which, place), (_, in_table) in pieces:
+            tables = [
+                cut(table, in_table, height, width) if table.ndim == 5 else table
+                for table in self._tables
+            ]
+            self._normalise(cut(pictures, place, height, width), tables, ready[which])
+        return self._as_input(ready)
 
-    def _normalised(self, values: Tensor, mean: Tensor | None) -> Tensor:
-        ready = values.to(self._dtype, copy=True)
-        if self.scale != 1:
-            ready.mul_(self.scale)
-        return ready if mean is None else ready.sub_(mean)
+    def _normalise(self, values: Tensor, tables: list[Tensor], target: Tensor) -> None:
+        if values.dtype != torch.uint8:
+            values = values.to(self._dtype)
+        if len(tables) == 1:
+            torch.add(tables[0], values, alpha=self.scale, out=target)
+        else:
+            torch.addcmul(tables[0], values, tables[1], out=target)
+
+    def _arranged(self, instances: Tensor) -> Tensor:
+        """Returns instances as (n, planes, height, width, run)."""
+        if instances.dtype in UNSIGNED:
+            instances = instances.to(self._dtype)
+        if self._stored_channels_last and not self._channels_last:
+            instances = instances.permute(0, 3, 1, 2)
+        return instances.reshape(len(instances), *self._memory)
+
+    def _empty(self, count: int) -> Tensor:
+        shape = (count, *self._input_memory)
+        return torch.empty(shape, dtype=self._output_dtype, device=self._device)
+
+    def _as_input(self, ready: Tensor) -> Tensor:
+        if self._channels_last:
+            return ready[:, 0].permute(0, 3, 1, 2)
+        return ready.view(len(ready), *self.input_shape)
+
+    def _table(self, values: np.ndarray) -> Tensor:
+        """Returns numbers per feature or per channel, or one for all, as `_normalise` takes them.
+
+        Per feature they have an instance's memory; with windows, the picture is followed by its
+        mirror image. Per channel they are a row of an input, so that whole rows are computed on.
+        """
+        table = torch.from_numpy(values).to(self._device, self._dtype)
+        if not values.ndim:
+            return table
+        per_feature = values.size == math.prod(self.views.shape)
+        if self._channels_last:
+            table = table.reshape(self.views.shape if per_feature else (-1, 1, 1))
+            table = table.permute(1, 2, 0)[None]
+        else:
+            table = table.reshape(self._memory if per_feature else (-1, 1, 1, 1))
+        if not per_feature:
+            table = table.expand(-1, -1, self._input_memory[2], -1)
+        elif self.views.window:
+            return torch.stack([table, table.flip(-2)])
+        # A contiguous() picture of one channel may keep other strides; its copy does not.
+        return table.clone(memory_format=torch.contiguous_format)
 
 
-def cropped_shape(shape: tuple[int, ...], crops: Crops | None) -> tuple[int, ...]:
-    """Returns the shape of a network's input: that of an instance, or of a crop of it."""
-    return shape if crops is None else (shape[0], crops.height, crops.width)
+def _offset_and_factor(scale: float, normalisation: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Returns what is added to a stored value times the factor; a factor only if it is not `scale`.
+
+    Both are float64, per feature, per channel, or a single number.
+    """
+    factor = np.array(scale)
+    if "std" in normalisation:
+        deviation = normalisation["std"] * scale
+        factor = scale / np.where(deviation > 0, deviation, 1)
+    offset = -normalisation["mean"] * factor if "mean" in normalisation else np.zeros(())
+    return [offset, factor] if "std" in normalisation else [offset]
 
 
-def crop_windows(
-    pictures: Tensor,
-    instance: Tensor,
-    ys: Tensor,
-    xs: Tensor,
-    height: int,
-    width: int,
-    crop_height: int,
-    crop_width: int,
-    planes: int,
-    run: int,
-) -> Tensor:
-    """Copies a window out of each picture, all rows of all windows in one gather.
+def training_statistics(
+    dataset: Dataset, shape: tuple[int, ...], experiment: Experiment
+) -> dict[str, np.ndarray]:
+    """Returns what an experiment subtracts and divides by, of the training subset's stored values.
 
-    A picture is `planes` × height × width × `run` values in memory: (channels, 1) for channels
-    first, (1, channels) for channels last. A row of a window is then one run of memory.
+    Both come of one pass through the subset; none is needed for a mean that is stored beside it.
 
     Parameters
     ----------
-    pictures : contiguous, any number of pictures.
-    instance : (n, 1) int64, the picture of each window.
-    ys, xs : (n, windows) int64, each window's upper left corner; (1, windows) for all pictures.
+    shape : tuple of int
+        Of an instance for the network.
 
     Returns
     -------
-    (n, windows, planes, crop_height, crop_width, run)
+    dict of str to np.ndarray
+        "mean" and "std", as far as they are asked for, float64: of that shape, or (channels, 1, 1)
+        where they are per channel.
+
+    Raises
+    ------
+    CommandError
+        Where there are no channels to do it for.
     """
-    memory = pictures.contiguous().view(-1)
-    rows = memory.as_strided((len(memory) // run - crop_width + 1, crop_width * run), (run, 1))
-    plane = torch.arange(planes, device=ys.device)[:, None]
-    row = torch.arange(crop_height, device=ys.device)
-    line = (instance[..., None, None] * planes + plane) * height + ys[..., None, None] + row
-    first = line * width + xs[..., None, None]
-    gathered = rows.index_select(0, first.view(-1))
-    return gathered.view(*first.shape[:2], planes, crop_height, crop_width, run)
+    per_channel = experiment.normalise_per == "channel"
+    if per_channel and len(shape) != 3:
+        raise CommandError(
+            f"--normalise-per channel needs pictures, but the instances' shape is {shape}; "
+            f"{RESHAPE}, or --normalise-per feature."
+        )
 
+    def averaged(values: np.ndarray) -> np.ndarray:
+        return values.mean(axis=(1, 2), keepdims=True) if per_channel else values
 
-def crop_grid(full: tuple[int, ...], part: tuple[int, ...], count: int) -> list[tuple[int, int]]:
-    """Returns `count` upper left corners (y, x): the centre, then an even grid over the picture.
-
-    The grid is the smallest square one with enough windows beside the centre; where it has more,
-    they are taken evenly.
-    """
-    centre = ((full[0] - part[0]) // 2, (full[1] - part[1]) // 2)
-    side = 2
-    while (windows := side * side - side % 2) < count - 1:
-        side += 1
-    ys, xs = (
-        [round(i * (whole - window) / (side - 1)) for i in range(side)]
-        for whole, window in zip(full, part, strict=True)
-    )
-    middle = (side // 2, side // 2) if side % 2 else None
-    grid = [(ys[i], xs[j]) for i in range(side) for j in range(side) if (i, j) != middle]
-    return [centre] + [grid[i * windows // (count - 1)] for i in range(count - 1)]
+    statistics = {}
+    if experiment.divide_by_std:
+        moments = subset_moments(dataset.subset("training"))
+        mean, variance = (_network_order(dataset, values).reshape(shape) for values in moments)
+        statistics["std"] = np.sqrt(averaged(variance + (mean - averaged(mean)) ** 2))
+    elif experiment.subtract_mean:
+        mean = training_mean(dataset).reshape(shape)
+    if experiment.subtract_mean:
+        statistics["mean"] = averaged(mean)
+    return statistics
 
 
 def training_mean(dataset: Dataset) -> np.ndarray:
@@ -203,40 +293,7 @@ def training_mean(dataset: Dataset) -> np.ndarray:
     Exact for uint8; it is read once, in blocks, where it is not stored beside it.
     """
     mean = subset_mean(dataset.subset("training")) if dataset.mean is None else dataset.mean
-    return mean.transpose(2, 0, 1) if dataset.layout == "nhwc" else mean
-
-
-def choose_crops(
-    num_crops: int, crop_shape: tuple[int, ...] | None, mirror: bool, shape: tuple[int, ...]
-) -> Crops | None:
-    """Returns the crops that the options ask for, None without any.
-
-    Raises CommandError where they don't fit each other or instances of `shape`.
-    """
-    if num_crops < 0:
-        raise CommandError(f"--num-crops is {num_crops}; give 0 for none, or how many.")
-    if not num_crops and crop_shape is None:
-        return None
-    if not num_crops or crop_shape is None:
-        raise CommandError(
-            "--num-crops and --crop-shape go together; give both, as in "
-            "--num-crops 5 --crop-shape '(224, 224)'."
-        )
-    if len(shape) != 3:
-        raise CommandError(
-            f"--crop-shape needs pictures, but the instances' shape is {shape}; give --reshape-to "
-            "'(channels, height, width)', or the dataset's .rgb.pkl.zip."
-        )
-    if len(crop_shape) != 2 or min(crop_shape) < 1:
-        raise CommandError(
-            f"--crop-shape is {crop_shape}; give a height and a width of at least 1."
-        )
-    if crop_shape[0] > shape[1] or crop_shape[1] > shape[2]:
-        raise CommandError(
-            f"--crop-shape {crop_shape} is larger than the pictures, which are {shape[1]} high and "
-            f"{shape[2]} wide; give at most ({shape[1]}, {shape[2]})."
-        )
-    return Crops(num_crops, *crop_shape, mirror)
+    return _network_order(dataset, mean)
 
 
 def network_shape(dataset: Dataset, reshape_to: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -255,3 +312,7 @@ def network_shape(dataset: Dataset, reshape_to: tuple[int, ...] | None) -> tuple
             f"(shape {shape}); give sizes whose product is {values}."
         )
     return inferred
+
+
+def _network_order(dataset: Dataset, values: np.ndarray) -> np.ndarray:
+    return values.transpose(2, 0, 1) if dataset.layout == "nhwc" else values
