@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_whole
-from results.tables import LayerRow, shape_text, size_text
+from common.sizes import size_text
+from results.tables import LayerRow, shape_text
 from training.records import EpochRecord
 
 STYLE = """

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lasagne.layers import Layer, count_params, get_all_layers
-
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+from common.sizes import size_text
+from lasagne.layers import Layer, count_params
+from training.layer_names import layer_names
+from training.memory import BYTES, MemoryEstimate
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,21 @@ def layer_rows(output_layer: Layer, batch_size: int, precision: str) -> list[Lay
     size = BYTES[precision]
     weight = max(size, BYTES["float32"])
     rows = []
-    for index, layer in enumerate(get_all_layers(output_layer)):
+    for layer, name in layer_names(output_layer).items():
         shape = tuple(size or 0 for size in layer.output_shape[1:])
         parameters = sum(math.prod(param.shape) for param in layer.get_params())
         memory = batch_size * math.prod(shape) * size + parameters * weight
-        kind = type(layer).__name__
-        rows.append(LayerRow(layer.name or f"{kind}{index}", kind, shape, parameters, memory))
+        rows.append(LayerRow(name, type(layer).__name__, shape, parameters, memory))
     return rows
 
 
-def network_table(output_layer: Layer, batch_size: int, precision: str) -> str:
-    """Returns the network as aligned lines of text, with a line of totals."""
+def network_table(
+    output_layer: Layer, batch_size: int, precision: str, estimate: MemoryEstimate | None = None
+) -> str:
+    """Returns the network as aligned lines of text, with a line of totals.
+
+    Below it says what a training takes in all, where an estimate is given.
+    """
     rows = layer_rows(output_layer, batch_size, precision)
     cells = [("layer", "kind", "output", "parameters", "memory")]
     cells += [
@@ -64,14 +69,10 @@ def network_table(output_layer: Layer, batch_size: int, precision: str) -> str:
         for line in cells
     ]
     rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    below = [str(estimate)] if estimate else []
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *below])
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
     """Writes a shape as in 3 × 224 × 224."""
     return " × ".join(map(str, shape))
-
-
-def size_text(size: int) -> str:
-    """Writes bytes as in 1.2 MB, or 12 kB below a megabyte."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

@@ -1,5 +1,6 @@
 from lasagne.layers import Conv2DLayer, DenseLayer, InputLayer, MaxPool2DLayer
-from results.tables import layer_rows, network_table, shape_text, size_text
+from results.tables import layer_rows, network_table, shape_text
+from training.memory import MemoryEstimate
 
 
 def network():
@@ -37,7 +38,18 @@ def test_the_table_is_aligned_and_ends_with_the_totals():
     assert {line.index("Layer") > 0 for line in rows[1:-1]} == {True}
 
 
-def test_texts():
+def test_what_a_training_takes_stands_below():
+    estimate = MemoryEstimate("cpu", "float32", 0, 0, 10**6, 10**7, 10**8, 0, 1, 1, 1)
+    lines = network_table(network(), 10, "float32", estimate).splitlines()
+    assert lines[-1].startswith("memory: batch 1.0 MB, activations 10 MB, ")
+    assert lines[:-1] == network_table(network(), 10, "float32").splitlines()
+
+
+def test_layers_without_a_name_have_their_kind_and_position():
+    layer = DenseLayer(DenseLayer(InputLayer((None, 3)), 4), 5, name="output")
+    names = [row.name for row in layer_rows(layer, 1, "float32")]
+    assert names == ["InputLayer0", "DenseLayer1", "output"]
+
+
+def test_shapes_as_text():
     assert shape_text((3, 224, 224)) == "3 × 224 × 224"
-    assert size_text(1_234_567) == "1.2 MB"
-    assert size_text(12_345) == "12 kB"
