@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command line `argv` (without the program's name) and returns its exit status.
 
     0: done; 1: a user's mistake; 2: a command line that can't be understood; 3: the training
-    diverged; 130: Ctrl-C. A programming error keeps its traceback.
+    diverged; 128 + a signal's number: it was stopped, as 130 by Ctrl-C. A programming error keeps
+    its traceback.
     """
     arguments = [argument for argument in argv if argument != "--traceback"]
     try:

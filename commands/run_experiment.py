@@ -1,8 +1,8 @@
 """Trains and tests a network on a dataset.
 
 Prints the network and a line per epoch; the run's folder keeps options, metrics, results,
-snapshots, the learning curve and a report. --start-from-snapshot goes on with a run and needs no
-other option.
+snapshots, the learning curve and a report. --resume FOLDER goes on with a run, and
+--start-from-snapshot FILE from a snapshot; neither needs another option.
 """
 
 from __future__ import annotations
@@ -27,15 +27,30 @@ def run(options: Experiment) -> dict[str, Any]:
 
 
 def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of the snapshot that the command line, or the recipe, goes on from."""
+    """Returns the options of the snapshot, or of the run, that is gone on from.
+
+    A recipe may name both: that of a process that `results.launch` starts does, for a run's newest.
+    """
+    from training.snapshot_folder import options_to_resume
     from training.snapshots import recorded_options
 
-    snapshot = recipe.get("start_from_snapshot")
-    for argument, following in itertools.pairwise([*arguments, ""]):
-        name, equals, value = argument.partition("=")
-        if name.replace("_", "-") == "--start-from-snapshot":
-            given = value if equals else following
-            snapshot = Path(given) if given not in ("", "None") else None
+    recorded = recipe.get("start_from_snapshot"), recipe.get("resume")
+    snapshot = _given(arguments, "--start-from-snapshot", recorded[0])
+    folder = _given(arguments, "--resume", recorded[1])
+    if snapshot and folder and (snapshot, folder) != recorded:
+        raise UsageError("--resume and --start-from-snapshot exclude each other; give one of them.")
+    if folder and not snapshot:
+        return options_to_resume(folder)
     if snapshot is None and "--test-only" in arguments:
         raise UsageError("--test-only needs weights to test; give --start-from-snapshot FILE.")
     return recorded_options(snapshot) if snapshot else {}
+
+
+def _given(arguments: list[str], option: str, value: Path | None) -> Path | None:
+    """Returns the path that the command line gives for an option, or else `value`."""
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        name, equals, text = argument.partition("=")
+        if name.replace("_", "-") == option:
+            given = text if equals else following
+            value = Path(given) if given not in ("", "None") else None
+    return value

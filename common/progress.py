@@ -11,11 +11,17 @@ LOG_EVERY = 30.0  # seconds between two lines where standard error is no termina
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def progress(
+    description: str, total: int, unit: str, *, shown: bool = True
+) -> Iterator[Callable[[int], None]]:
     """Yields `advance(n)`, to be called as `n` more of `total` units are done.
 
-    Everything goes to standard error, so that a command's output stays clean.
+    Everything goes to standard error, so that a command's output stays clean; nothing where not
+    `shown`, as of several processes only one does.
     """
+    if not shown:
+        yield lambda n: None
+        return
     show = _terminal if sys.stderr.isatty() else _log
     with show(description, total, unit) as advance:
         yield advance

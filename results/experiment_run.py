@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
+from common.errors import CommandError
 from common.options import checked, to_plain
 from lasagne.layers import count_params
+from results.launch import launch, needs_launch
 from results.plots import learning_curve
 from results.report import write_report
 from results.run_folder import RunFolder, folder_of, refuse_results
 from results.tables import layer_rows, network_table
+from training.distributed import joined
 from training.experiment import Experiment
+from training.out_of_memory import memory_told
+from training.peers import PeerLost
 from training.records import EpochRecord
 from training.setup import prepare
-from training.trainer import Diverged, Trainer
+from training.snapshot_folder import set_aside, thin
+from training.stop_signals import StopSignals, stop_signals
+from training.trainer import Diverged, Stopped, Terminated, Trainer
+from training.watch import RunWatch
 
 
 def run_experiment(experiment: Experiment) -> dict[str, Any]:
     """Trains, tests where asked, and returns what results.json holds, and the folder as `run`.
 
-    Raises CommandError for a user's mistake, Diverged and KeyboardInterrupt after what the run has
-    reached is written.
+    With `num_devices`, or under torchrun, several processes do it together; only the first prints
+    and writes.
+
+    Raises CommandError for a user's mistake; Diverged, PeerLost, Terminated and KeyboardInterrupt
+    after what the run has reached is written.
     """
     experiment = checked(experiment)
-    if experiment.out_dir and not _goes_on_in(experiment.out_dir, experiment.start_from_snapshot):
-        refuse_results(experiment.out_dir)
-    trainer = prepare(experiment)
-    folder = RunFolder(folder_of(trainer.experiment))
+    if needs_launch(experiment):
+        _check_folder(experiment)
+        return launch(experiment)
+    with joined(experiment.device) as group:
+        _check_folder(experiment)
+        trainer = prepare(experiment, group)
+        with memory_told(trainer.experiment, trainer.estimate):
+            return (_lead if group.is_first else _follow)(trainer)
+
+
+def _lead(trainer: Trainer) -> dict[str, Any]:
+    experiment = trainer.experiment
+    folder = RunFolder(folder_of(experiment))
     _introduce(trainer, folder.path)
     if experiment.test_only:
         return _test_only(trainer, folder)
-    folder.begin(trainer.experiment, trainer.epoch)
-    try:
-        _train(trainer, folder)
-    except (KeyboardInterrupt, Diverged) as ending:
-        stopped = "diverged" if isinstance(ending, Diverged) else "interrupted"
-        _tell_end(_conclude(trainer, folder, stopped), folder.path)
-        raise
-    results = _conclude(trainer, folder, trainer.stopped)
+    if experiment.start_from_snapshot:
+        set_aside(folder.path, experiment.snapshot_prefix, trainer.epoch, trainer.batch)
+    folder.begin(experiment, trainer.epoch)
+    stopped = _train_to_an_end(trainer, folder)
+    results = _conclude(trainer, folder, stopped)
     if experiment.test_at_end:
         results |= _testing(trainer)
         _write(trainer, folder, results)
@@ -46,8 +64,32 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
     return results | {"run": str(folder.path)}
 
 
-def _goes_on_in(folder: Path, snapshot: Path | None) -> bool:
-    return snapshot is not None and folder.resolve() in snapshot.resolve().parents
+def _follow(trainer: Trainer) -> dict[str, Any]:
+    """Does what `_lead` does on the first process, and writes nothing."""
+    if trainer.experiment.test_only:
+        return _testing(trainer)
+    try:
+        with trainer.group.watched(), stop_signals(told=False) as signals:
+            for _ in trainer.epochs(RunWatch(signals, 0, 0, save=lambda: None)):
+                pass
+    except Stopped as stopped:
+        if stopped.reason == "interrupted":
+            return {}
+    return _testing(trainer) if trainer.experiment.test_at_end else {}
+
+
+def _check_folder(experiment: Experiment) -> None:
+    """Raises CommandError where the run would go into a folder that holds another one."""
+    folder, snapshot = experiment.out_dir, experiment.start_from_snapshot
+    if folder is None:
+        return
+    if experiment.resume is not None:
+        raise CommandError(
+            f"--resume {experiment.resume} goes on in that folder, not in --out-dir {folder}; "
+            "leave --out-dir out, or give one of its snapshots to --start-from-snapshot."
+        )
+    if snapshot is None or folder.resolve() not in snapshot.resolve().parents:
+        refuse_results(folder)
 
 
 def _introduce(trainer: Trainer, folder: Path) -> None:
@@ -56,21 +98,76 @@ def _introduce(trainer: Trainer, folder: Path) -> None:
     print(f"dataset {trainer.dataset.path}: {sizes}; {len(trainer.dataset.label_names)} labels")
     print(f"device {trainer.compute}")
     if experiment.start_from_snapshot:
-        print(f"going on from {experiment.start_from_snapshot}, epoch {trainer.epoch}")
+        batch = f", batch {trainer.batch}" if trainer.batch else ""
+        print(f"going on from {experiment.start_from_snapshot}, epoch {trainer.epoch}{batch}")
+    if trainer.begins_anew:
+        print("the unfinished epoch begins anew, as its batches would be others")
     print(f"run {folder}\n")
-    table = network_table(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
+    table = network_table(
+        trainer.output_layer, experiment.batch_size, trainer.compute.precision, trainer.estimate
+    )
     print(table + "\n", flush=True)
 
 
-def _train(trainer: Trainer, folder: RunFolder) -> None:
-    every, last = trainer.experiment.snapshot_every, trainer.experiment.num_epochs
-    if trainer.epoch and trainer.epoch >= last:
+def _train_to_an_end(trainer: Trainer, folder: RunFolder) -> str:
+    """Trains; returns how it ended, or raises after what was reached is written."""
+    try:
+        with trainer.group.watched(), stop_signals() as signals:
+            stopped = _train(trainer, folder, signals)
+            if stopped == "interrupted":
+                results = _conclude(trainer, folder, stopped)
+    except (KeyboardInterrupt, Diverged, PeerLost) as ending:
+        stopped = "diverged" if isinstance(ending, Diverged) else "interrupted"
+        between = isinstance(ending, PeerLost) and trainer.is_between_batches
+        if between:
+            trainer.settle_alone()
+        _tell_end(_conclude(trainer, folder, stopped, last_good=not between), folder.path)
+        raise
+    except (RuntimeError, MemoryError):
+        _conclude(trainer, folder, "failed", last_good=True)
+        raise
+    if stopped == "interrupted":
+        _tell_end(results, folder.path)
+        raise _ending(signals, folder.path)
+    return stopped
+
+
+def _train(trainer: Trainer, folder: RunFolder, signals: StopSignals) -> str:
+    experiment = trainer.experiment
+    every, last = experiment.snapshot_every, experiment.num_epochs
+
+    def save() -> None:
+        trainer.save(folder.path)
+        _thin(trainer, folder)
+
+    if trainer.epoch >= last > 0:
         print(f"epoch {trainer.epoch} is done already; give --num-epochs above {trainer.epoch}")
-    for record in trainer.epochs():
-        folder.append(record)
-        print(_epoch_line(trainer, record), flush=True)
-        if every and record.epoch % every == 0:
-            trainer.save(folder.path)
+    watch = RunWatch(signals, experiment.max_minutes, experiment.snapshot_minutes, save)
+    try:
+        for record in trainer.epochs(watch):
+            folder.append(record)
+            print(_epoch_line(trainer, record), flush=True)
+            if every and record.epoch % every == 0:
+                save()
+    except Stopped as stopped:
+        return stopped.reason
+    return trainer.stopped
+
+
+def _ending(signals: StopSignals, folder: Path) -> BaseException:
+    if signals.received in (None, signal.SIGINT):  # None: another process's signal
+        return KeyboardInterrupt()
+    ending = Terminated(
+        f"The training was asked to end by {signal.Signals(signals.received).name}; go on with "
+        f"--resume {folder}."
+    )
+    ending.status = 128 + signals.received
+    return ending
+
+
+def _thin(trainer: Trainer, folder: RunFolder) -> None:
+    experiment = trainer.experiment
+    thin(folder.path, experiment.snapshot_prefix, experiment.keep_snapshots)
 
 
 def _epoch_line(trainer: Trainer, record: EpochRecord) -> str:
@@ -82,11 +179,24 @@ def _epoch_line(trainer: Trainer, record: EpochRecord) -> str:
         f"validation loss {record.validation_loss:.4f}, "
         f"validation accuracy {record.validation_accuracy:.2%}{mark}, "
         f"rate {record.learning_rate:g}, {record.seconds:.1f} s, "
-        f"{record.images_per_second:,.0f} images/s"
+        f"{record.images_per_second:,.0f} images/s ({_where_time_went(record)})"
     )
 
 
-def _conclude(trainer: Trainer, folder: RunFolder, stopped: str) -> dict[str, Any]:
+def _where_time_went(record: EpochRecord) -> str:
+    """Returns what the seconds were spent on, so that a person sees the bottleneck."""
+    computing = record.seconds - record.waiting_seconds - record.copying_seconds
+    parts = (
+        ("waiting", record.waiting_seconds),
+        ("copying", record.copying_seconds),
+        ("computing", computing),
+    )
+    return ", ".join(f"{name} {max(0.0, seconds) / record.seconds:.0%}" for name, seconds in parts)
+
+
+def _conclude(
+    trainer: Trainer, folder: RunFolder, stopped: str, *, last_good: bool = False
+) -> dict[str, Any]:
     """Writes the snapshot and what the run has reached; returns its results."""
     results: dict[str, Any] = {
         "parameters": count_params(trainer.output_layer),
@@ -100,10 +210,11 @@ def _conclude(trainer: Trainer, folder: RunFolder, stopped: str) -> dict[str, An
             "validation_loss": trainer.best.loss,
             "validation_accuracy": trainer.best.accuracy,
         }
-    if trainer.experiment.snapshot_final_model and (snapshot := trainer.save(folder.path)):
-        print(f"\nsnapshot        {snapshot}")
-    elif not trainer.epoch:
-        print("\nno whole epoch yet, so there is no snapshot")
+    if trainer.experiment.snapshot_final_model:
+        save = trainer.save_last if last_good else trainer.save
+        snapshot = save(folder.path)
+        print(f"\nsnapshot        {snapshot or 'none, as nothing was trained yet'}")
+        _thin(trainer, folder)
     _write(trainer, folder, results)
     return results
 

@@ -39,8 +39,15 @@ class RunFolder:
         self._metrics = path / "metrics.csv"
 
     def begin(self, experiment: Experiment, last_epoch: int) -> None:
-        """Writes the options; keeps the metrics up to `last_epoch`, where a resumed run goes on."""
+        """Writes the options; keeps the metrics up to `last_epoch`, where a resumed run goes on.
+
+        What a process that was killed has left half-written goes.
+        """
+        for folder in {self.path, (self.path / experiment.snapshot_prefix).parent}:
+            for partial in folder.glob("*.partial"):
+                partial.unlink(missing_ok=True)
         records = self.records()
+        (self.path / "results.json").unlink(missing_ok=True)  # of a leg before
         self._write_options(experiment, last_epoch)
         lines = [",".join(COLUMNS)]
         lines += [_line(record) for record in records if record.epoch <= last_epoch]
@@ -83,7 +90,7 @@ class RunFolder:
     def _write_options(self, experiment: Experiment, last_epoch: int) -> None:
         """Writes experiment.yaml; a leg with other options gets a recipe of its own beside it."""
         file, header = self.path / "experiment.yaml", "# Repeats this run:"
-        options = to_plain(experiment) | {"out_dir": None}
+        options = to_plain(experiment) | {"out_dir": None, "resume": None}
         if experiment.start_from_snapshot and file.is_file():
             before_it = resume(experiment.start_from_snapshot)
             if _without_length(experiment) == _without_length(before_it):
@@ -102,19 +109,27 @@ def refuse_results(folder: Path) -> None:
     if any((folder / name).exists() for name in ("metrics.csv", "results.json")):
         raise CommandError(
             f"{folder} holds a run already; choose another --out-dir, or go on with it by "
-            "run_experiment --start-from-snapshot."
+            f"run_experiment --resume {folder}."
         )
 
 
 def _without_length(experiment: Experiment) -> Experiment:
     """Returns the options that decide what an epoch does."""
     return dataclasses.replace(
-        experiment, num_epochs=0, out_dir=None, start_from_snapshot=None, verbose=False
+        experiment,
+        num_epochs=0,
+        num_devices=1,
+        out_dir=None,
+        resume=None,
+        start_from_snapshot=None,
+        verbose=False,
     )
 
 
 def folder_of(experiment: Experiment) -> Path:
     """Returns where a run belongs: `out_dir`, its snapshot's run, or a new folder in runs/."""
+    if experiment.resume is not None:
+        return experiment.resume
     if experiment.out_dir is not None:
         return experiment.out_dir
     if experiment.start_from_snapshot is not None:

@@ -1,7 +1,9 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.forking import Zygote
 from tests.paths import FASHION_MNIST
 
 
@@ -30,3 +32,10 @@ def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Whatever a test writes by a relative name (runs/) goes into its own folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("THEANO_FLAGS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    started = Zygote()
+    yield started
+    started.close()

@@ -25,8 +25,13 @@ class Compute:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights and of prepared batches."""
+        """The type of the weights."""
         return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def short_dtype(self) -> torch.dtype:
+        """The type that autocast casts to, else that of the weights."""
+        return AUTOCAST.get(self.precision, self.dtype)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Returns the context to run a network in."""
@@ -39,6 +44,8 @@ class Compute:
         name = str(self.device)
         if self.device.type == "cuda":
             name += f" ({torch.cuda.get_device_name(self.device)})"
+            if self.precision == "float32":
+                return f"{name} in float32, without TF32"
         return f"{name} in {self.precision}"
 
 
@@ -55,6 +62,10 @@ def choose_compute(device: str, precision: str, theano_flags: str = "") -> Compu
     chosen = _device(device)
     if precision == "auto":
         precision = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)  # whose generator is seeded
+        # float32 means float32, as on the CPU
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     return Compute(chosen, precision)
 
 

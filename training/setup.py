@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
-import warnings
-from collections.abc import Callable
-from typing import cast
+from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import lasagne
 from architectures.registry import build
@@ -18,53 +16,95 @@ from common.errors import CommandError
 from common.params import parse_names, parse_params
 from datasets.container import open_dataset
 from datasets.dataset import Dataset
-from lasagne.layers import Layer
-from training.batches import (
-    Preparation,
-    choose_crops,
-    cropped_shape,
-    network_shape,
-    training_mean,
-)
-from training.devices import choose_compute
+from lasagne.layers import DenseLayer, InputLayer, Layer, Network, get_all_layers
+from lasagne.layers.conv.base import BaseConvLayer
+from training.averages import WeightAverage
+from training.batches import Preparation, network_shape, training_statistics
+from training.devices import Compute, choose_compute
+from training.distributed import ALONE, Group
 from training.experiment import Experiment
-from training.policies import AdaptiveRate, ConstantRate
+from training.host_memory import keep_freed_memory
+from training.loss import check_smoothing
+from training.memory import estimate
+from training.micro_batches import choose_micro_batch_size
+from training.order import free_memory, run_length
+from training.out_of_memory import memory_told
+from training.policies import make_policy
+from training.snapshot_folder import newest_snapshot
 from training.snapshots import Snapshot, check_fits, check_weights, load_snapshot
+from training.step import Step
 from training.trainer import Trainer
+from training.update_rule import optimizer_maker
+from training.views import choose_views
+
+LOWEST = {
+    "num_epochs": 0,
+    "batch_size": 1,
+    "micro_batch_size": 1,
+    "chunk_size": 0,
+    "shuffle_run": 1,
+    "max_minutes": 0,
+    "clip_gradient_norm": 0,
+    "snapshot_every": 0,
+    "snapshot_minutes": 0,
+    "keep_snapshots": 0,
+    "seed": 0,
+}
 
 
-def prepare(experiment: Experiment) -> Trainer:
-    """Makes everything ready to train or test.
+def prepare(experiment: Experiment, group: Group = ALONE) -> Trainer:
+    """Makes everything ready to train or test, on every process of a group alike.
 
     Raises CommandError where options, dataset, architecture or snapshot don't fit one another.
     """
+    experiment = _from_snapshot(experiment)
     _check(experiment)
+    policy = make_policy(experiment)
     compute = choose_compute(
-        experiment.device, experiment.precision, os.environ.get("THEANO_FLAGS", "")
+        str(group.device or experiment.device),
+        experiment.precision,
+        os.environ.get("THEANO_FLAGS", ""),
     )
     dataset = _open(experiment)
+    experiment = _with_order(experiment, dataset, group)
     shape = network_shape(dataset, experiment.reshape_to)
-    crops = choose_crops(
-        experiment.num_crops, experiment.crop_shape, experiment.mirror_crops, shape
-    )
-    num_training = 0 if experiment.test_only else len(dataset.subset("training"))
-    _check_sizes(experiment, crops.per_instance if crops else 1, num_training)
-    input_shape = cropped_shape(shape, crops)
-    output_layer = _output_layer(experiment, input_shape, dataset)
-    snapshot = _snapshot(experiment, dataset, input_shape)
-    mean = _mean(experiment, dataset, snapshot)
+    views = choose_views(experiment, shape)
+    _check_sizes(experiment, views.training_views, group.size)
+    with memory_told(experiment):
+        output_layer = _output_layer(experiment, views.input_shape, dataset)
+        network = _network(output_layer, compute, experiment)
+    snapshot = _snapshot(experiment, dataset, views.input_shape)
+    statistics = _statistics(experiment, dataset, shape, snapshot)
     scale = experiment.input_scale if experiment.input_scale is not None else 1 / dataset.scale
-    preparation = Preparation(dataset, shape, scale, mean, crops, compute.device, compute.dtype)
+    dtypes = compute.dtype, _input_dtype(output_layer, compute)
+    preparation = Preparation(dataset, views, scale, statistics, compute.device, *dtypes)
+    make_optimizer = optimizer_maker(experiment, output_layer)
+    optimizer = make_optimizer(experiment.learning_rate)
+    shares = dataset, network, compute, views.training_views, group.size
+    with memory_told(experiment):
+        step = _step(experiment, network, optimizer, compute, group, views.training_views)
+        if not experiment.test_only:
+            # Weights are there twice meanwhile, which leaves room for what an estimate misses.
+            whole = estimate(experiment, *shares)
+            step.micro_batch_size = choose_micro_batch_size(
+                experiment, step, network, whole.total - whole.activations
+            )
+    if compute.device.type == "cpu" and step.micro_batch_size is None:  # else memory is scarce
+        keep_freed_memory()
+    experiment = replace(experiment, micro_batch_size=step.micro_batch_size)  # what "auto" found
     trainer = Trainer(
         experiment,
         dataset,
         compute,
-        output_layer,
-        _optimizer_maker(experiment, output_layer),
-        AdaptiveRate() if experiment.adapt_learning_rate else ConstantRate(),
+        network,
+        step,
+        make_optimizer,
+        policy,
         preparation,
-        mean,
+        statistics,
+        group,
     )
+    trainer.estimate = estimate(experiment, *shares)
     if snapshot and experiment.start_from_snapshot:
         wanted = trainer.network.state_dict()
         check_weights(experiment.start_from_snapshot, snapshot.group("network"), wanted)
@@ -72,12 +112,70 @@ def prepare(experiment: Experiment) -> Trainer:
     return trainer
 
 
+def _from_snapshot(experiment: Experiment) -> Experiment:
+    """Returns the experiment with the newest snapshot of the run to resume, if one is named."""
+    if experiment.resume is None or experiment.start_from_snapshot is not None:
+        return experiment
+    return replace(experiment, start_from_snapshot=newest_snapshot(experiment.resume))
+
+
+def _network(output_layer: Layer, compute: Compute, experiment: Experiment) -> Network:
+    network = Network(output_layer).to(compute.device, compute.dtype)
+    if experiment.compile:
+        network.compile()
+    return network
+
+
+def _input_dtype(output_layer: Layer, compute: Compute) -> torch.dtype:
+    """Returns what autocast would make of the input, if all that takes it is cast."""
+    first = [
+        layer
+        for layer in get_all_layers(output_layer)
+        if any(
+            isinstance(source, InputLayer)
+            for source in getattr(layer, "input_layers", [getattr(layer, "input_layer", None)])
+        )
+    ]
+    cast = all(isinstance(layer, BaseConvLayer | DenseLayer) for layer in first)
+    return compute.short_dtype if cast else compute.dtype
+
+
+def _step(
+    experiment: Experiment,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    compute: Compute,
+    group: Group,
+    views: int,
+) -> Step:
+    decay = experiment.average_weights
+    return Step(
+        group.wrap(network),
+        list(network.parameters()),
+        optimizer,
+        compute,
+        group,
+        views,
+        label_smoothing=experiment.label_smoothing,
+        clip_gradient_norm=experiment.clip_gradient_norm,
+        average=WeightAverage(network, decay) if decay else None,
+    )
+
+
+def _with_order(experiment: Experiment, dataset: Dataset, group: Group) -> Experiment:
+    """Returns the experiment with what it leaves to the machine at hand recorded."""
+    if experiment.test_only or experiment.shuffle_run is not None:
+        return experiment
+    run = run_length(dataset.subset("training"), experiment.chunk_size, free_memory())
+    return replace(experiment, shuffle_run=group.highest(run))
+
+
 def _check(experiment: Experiment) -> None:
-    lowest = {"num_epochs": 0, "batch_size": 1, "chunk_size": 0, "snapshot_every": 0, "seed": 0}
-    for name, low in lowest.items():
+    for name, low in LOWEST.items():
         value = getattr(experiment, name)
-        if value < low:
+        if isinstance(value, int | float) and not (math.isfinite(value) and value >= low):
             raise CommandError(f"{_option(name)} is {value}; give at least {low}.")
+    check_smoothing(experiment.label_smoothing)
     for name in ("learning_rate", "input_scale"):
         value = getattr(experiment, name)
         if value is not None and not (math.isfinite(value) and value > 0):
@@ -90,7 +188,7 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _check_sizes(experiment: Experiment, per_instance: int, num_training: int) -> None:
+def _check_sizes(experiment: Experiment, per_instance: int, devices: int) -> None:
     batch, chunk = experiment.batch_size, experiment.chunk_size * per_instance
     if batch % per_instance:
         raise CommandError(
@@ -98,16 +196,15 @@ def _check_sizes(experiment: Experiment, per_instance: int, num_training: int) -
             "per instance (mirrors included); "
             f"give {max(1, round(batch / per_instance)) * per_instance}."
         )
+    if batch // per_instance < devices:
+        raise CommandError(
+            f"--batch-size {batch} has fewer instances than the {devices} devices that share it; "
+            f"give at least {devices * per_instance}."
+        )
     if 0 < chunk < batch:
         raise CommandError(
             f"--chunk-size {experiment.chunk_size} makes {chunk} crops, fewer than one batch of "
             f"{batch}; give at least {-(-batch // per_instance)}."
-        )
-    if chunk % batch and experiment.chunk_size < num_training:
-        warnings.warn(
-            f"--chunk-size {experiment.chunk_size} ({chunk} crops) is no multiple of --batch-size "
-            f"{batch}: the last batch of each chunk is smaller.",
-            stacklevel=2,
         )
 
 
@@ -132,32 +229,6 @@ def _output_layer(experiment: Experiment, input_shape: tuple[int, ...], dataset:
     return build(experiment.model_architecture, input_shape, len(dataset.label_names), params)
 
 
-def _optimizer_maker(
-    experiment: Experiment, output_layer: Layer
-) -> Callable[[float], torch.optim.Optimizer]:
-    """Returns a function that starts the update rule anew, at a given rate."""
-    rule = getattr(lasagne.updates, experiment.update_func_name)
-    kwargs = parse_params(experiment.update_func_kwargs)
-    accepted = list(inspect.signature(rule).parameters)[3:]
-    for name, value in kwargs.items():
-        if name not in accepted:
-            raise CommandError(
-                f"--update-func-kwargs: {experiment.update_func_name} has no parameter '{name}'. "
-                f"It has: {', '.join(accepted) or 'none'}."
-            )
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise CommandError(f"--update-func-kwargs: '{name}' is {value!r}; give a number.")
-    params = lasagne.layers.get_all_params(output_layer, trainable=True)
-
-    def make(rate: float) -> torch.optim.Optimizer:
-        try:
-            return cast(torch.optim.Optimizer, rule(None, params, rate, **kwargs))
-        except ValueError as error:
-            raise CommandError(f"--update-func-kwargs: {error}.") from error
-
-    return make
-
-
 def _snapshot(
     experiment: Experiment, dataset: Dataset, input_shape: tuple[int, ...]
 ) -> Snapshot | None:
@@ -173,9 +244,13 @@ def _snapshot(
     return snapshot
 
 
-def _mean(experiment: Experiment, dataset: Dataset, snapshot: Snapshot | None) -> np.ndarray | None:
-    if not experiment.subtract_mean:
-        return None
-    if snapshot and "mean" in snapshot.tensors:
-        return snapshot.tensors["mean"].numpy()
-    return training_mean(dataset)
+def _statistics(
+    experiment: Experiment, dataset: Dataset, shape: tuple[int, ...], snapshot: Snapshot | None
+) -> dict[str, np.ndarray]:
+    """Returns the snapshot's, where it has what is asked for, else the training subset's."""
+    asked = {"mean": experiment.subtract_mean, "std": experiment.divide_by_std}
+    names = [name for name, wanted in asked.items() if wanted]
+    held: dict[str, Tensor] = snapshot.tensors if snapshot else {}
+    if all(name in held for name in names):
+        return {name: held[name].numpy() for name in names}
+    return training_statistics(dataset, shape, experiment)

@@ -5,6 +5,7 @@ The header is read without PyTorch, so that a command line can take its options 
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -25,20 +26,28 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 KEY = "bandcamp-deep-learning"
+ADDED: dict[str, Any] = {"batch": 0, "progress": {}, "order": {}, "stopping": {}}
+"""Entries of the header that older snapshots lack, and what they mean by it."""
+TRANSIENT = {"resume": None, "test_only": False, "out_dir": None, "num_devices": 1}
+"""Options of one call, which a later one does not take over."""
 LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A training's state after a whole epoch.
+    """A training's state between two batches.
 
     Attributes
     ----------
-    header : plain data: `experiment` (all options), `epoch`, `best` (its epoch, loss and accuracy),
-        `labels`, `input_shape`, `precision`, `scale`, `policy`, `scaler` (of float16) and
-        `optimizer` (its groups and numbers).
-    tensors : "network/…" the weights, "best/…" those of the best epoch where it is another one,
-        "optimizer/<i>/…" the update rule's state, "mean" the training mean (float64).
+    header : plain data: `experiment` (all options), `epoch` (the last whole one, 0 before), `batch`
+        (batches done of the epoch after it), `progress` (what these have summed up to) and `order`
+        (what decides which instances are in which batch), `best`
+        (its epoch, loss and accuracy; None before the first epoch's end), `labels`, `input_shape`,
+        `precision`, `scale`, `policy`, `stopping`, `scaler` (of float16) and `optimizer` (its
+        groups and numbers).
+    tensors : "network/…" the weights, "best/…" those of the best epoch where they are others,
+        "average/…" the weights' moving average, "optimizer/<i>/…" the update rule's state, "mean"
+        and "std" the training subset's mean and standard deviation (float64).
     """
 
     header: dict[str, Any]
@@ -52,6 +61,11 @@ class Snapshot:
             for name, tensor in self.tensors.items()
             if name.startswith(start)
         }
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Whole epochs, and batches done of the next."""
+        return self.header["epoch"], self.header["batch"]
 
     @property
     def best_weights(self) -> dict[str, Tensor]:
@@ -73,6 +87,7 @@ def save_snapshot(snapshot: Snapshot, path: Path) -> None:
         try:
             save_file(snapshot.tensors, partial, metadata)
             partial.chmod(mode)  # safetensors makes its files readable for their owner alone
+            _bring_to_disk(partial)
         except SafetensorError as error:
             number = re.search(r"os error (\d+)", str(error))
             code = int(number[1]) if number else errno.EIO
@@ -97,15 +112,39 @@ def load_snapshot(path: Path) -> Snapshot:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Reads a snapshot's header alone.
+    """Reads a snapshot's header alone; entries that an older snapshot lacks have their default.
 
     Raises CommandError where the file is missing, broken or no snapshot.
     """
+    return _read_start(path)[0]
+
+
+def check_whole(path: Path) -> None:
+    """Checks that a file is a snapshot and has all its bytes, without reading them.
+
+    Raises CommandError where it is missing, cut off or no snapshot.
+    """
+    _, size, whole = _read_start(path)
+    if size != whole:
+        raise CommandError(
+            f"The snapshot {path} is broken: it has {size:,} bytes of {whole:,}; take another one."
+        )
+
+
+def _read_start(path: Path) -> tuple[dict[str, Any], int, int]:
+    """Returns the header, the file's size in bytes, and what it is to be by safetensors' entries.
+
+    Source of the format: https://huggingface.co/docs/safetensors/index#format.
+    """
     try:
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             (length,) = struct.unpack("<Q", file.read(8))
             entries = json.loads(file.read(length)) if length <= LONGEST_HEADER else {}
-        header = json.loads(entries["__metadata__"][KEY])
+        header = dict(json.loads(entries.pop("__metadata__")[KEY]))
+        whole = (
+            8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        )
     except IsADirectoryError as error:
         files = sorted(file.name for file in path.glob("*.safetensors"))
         advice = f"give a file in it: {', '.join(files)}" if files else "it holds no snapshots"
@@ -114,7 +153,7 @@ def read_header(path: Path) -> dict[str, Any]:
         raise CommandError(
             f"The snapshot {path} can't be read: {error.strerror}; check its path."
         ) from error
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CommandError(
             f"{path} is no snapshot of this program, or it is broken; "
             "give a file that run_experiment wrote, PREFIX.snapshot-EPOCH.safetensors."
@@ -124,22 +163,30 @@ def read_header(path: Path) -> dict[str, Any]:
             f"The snapshot {path} has format {header.get('format')}; "
             f"this version reads format {FORMAT}."
         )
-    return dict(header)
+    return copy.deepcopy(ADDED) | header, size, whole
+
+
+def _bring_to_disk(path: Path) -> None:
+    """Waits until a file is on the disk: older snapshots may go once this one has its name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def recorded_options(path: Path) -> dict[str, Any]:
     """Returns the options to go on with from a snapshot, by name, in the types of Experiment.
 
-    They are those of its run, with what that run had come to: its rate, and the precision and scale
-    that "auto" and None had stood for. Raises CommandError where the file is no snapshot.
+    They are those of its run, with what that run had come to: its policy's rate, and the precision
+    and scale that "auto" and None had stood for; but `TRANSIENT` ones have their default.
+
+    Raises CommandError where the file is no snapshot.
     """
     header = read_header(path)
     recorded = from_plain(Experiment, header["experiment"], path)
-    recorded["learning_rate"] = header["optimizer"]["groups"][0]["lr"]
+    present = header["optimizer"]["groups"][0]["lr"]
+    recorded["learning_rate"] = header["policy"].get("rate", present)
     recorded["precision"] = header["precision"]
     recorded["input_scale"] = header["scale"]
-    transient = {"test_only": False, "out_dir": None, "start_from_snapshot": path}
-    return recorded | transient
+    return recorded | TRANSIENT | {"start_from_snapshot": path}
 
 
 def resume(snapshot: Path, **options: Any) -> Experiment:

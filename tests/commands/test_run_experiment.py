@@ -1,13 +1,9 @@
 """run_experiment as a person runs it: real processes, real interruptions."""
 
-import csv
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -16,6 +12,7 @@ from commands import main
 from commands.run_experiment import Options, run
 from common.errors import CommandError
 from tests.paths import ROOT
+from tests.runs import assert_same_run, metrics, results, snapshots
 from training.snapshots import load_snapshot
 
 COMMAND = [sys.executable, str(ROOT / "manage.py"), "run_experiment"]
@@ -23,29 +20,8 @@ MLP = ["--model-architecture", "LasagneMnistExample", "--model-params", "num_uni
 EXACT = ["--precision", "float32", "--device", "cpu"]
 
 
-def metrics(folder: Path) -> list[dict[str, str]]:
-    """The lines of metrics.csv without what a clock measures."""
-    with (folder / "metrics.csv").open() as file:
-        lines = list(csv.DictReader(file))
-    return [
-        {k: v for k, v in line.items() if not k.startswith(("sec", "images"))} for line in lines
-    ]
-
-
 def rank(line: dict[str, str]) -> tuple[float, float]:
     return float(line["validation_accuracy"]), -float(line["validation_loss"])
-
-
-def finish(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, f"no {path}"
-        time.sleep(0.005)
 
 
 def test_from_a_recipe_to_the_testing_accuracy(digits, tmp_path, capsys):
@@ -54,18 +30,18 @@ def test_from_a_recipe_to_the_testing_accuracy(digits, tmp_path, capsys):
     assert main(["run_experiment", *arguments]) == 0
     shown = capsys.readouterr().out
     folder = tmp_path / "run"
-    results = json.loads((folder / "results.json").read_text())
-    assert results["testing_accuracy"] >= 0.96
-    assert f"testing accuracy {results['testing_accuracy']:.2%}" in shown
-    assert results["stopped"] == "finished"
-    assert results["epochs"] == 30
-    assert results["parameters"] == 53_002
+    found = results(folder)
+    assert found["testing_accuracy"] >= 0.96
+    assert f"testing accuracy {found['testing_accuracy']:.2%}" in shown
+    assert found["stopped"] == "finished"
+    assert found["epochs"] == 30
+    assert found["parameters"] == 53_002
     assert shown.count("\nepoch ") == 30
     assert "Conv2DLayer" in shown
     assert [line["epoch"] for line in metrics(folder)] == [str(i) for i in range(1, 31)]
     best = max(metrics(folder), key=rank)
-    assert results["best_epoch"] == int(best["epoch"])
-    assert results["validation_accuracy"] == float(best["validation_accuracy"])
+    assert found["best_epoch"] == int(best["epoch"])
+    assert found["validation_accuracy"] == float(best["validation_accuracy"])
     for name in ("learning-curve.png", "report.html", "model.snapshot-30.safetensors"):
         assert f"{folder.name}/{name}" in shown
         assert (folder / name).stat().st_size > 1000
@@ -84,39 +60,7 @@ def test_a_runs_own_recipe_repeats_it(digits, tmp_path):
     assert first == second
 
 
-CONVNET = ["--model-architecture", "ConvNet", "--model-params", "lc0_num_filters=8:lc0_mp=True"]
-
-
-@pytest.mark.parametrize("network", [MLP, CONVNET], ids=["mlp", "convnet"])
-def test_after_kill_9_the_remaining_epochs_give_the_same_numbers(digits, tmp_path, network):
-    common = ["--dataset-path", str(digits), *network, *EXACT, "--num-epochs", "40"]
-    rule = ["--update-func-name", "adam", "--learning-rate", "0.003", "--adapt-learning-rate"]
-    undisturbed = finish(*common, *rule, "--out-dir", "whole")
-    assert undisturbed.returncode == 0, undisturbed.stderr
-    process = subprocess.Popen(
-        [*COMMAND, *common, *rule, "--snapshot-every", "1", "--out-dir", "killed"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    wait_for(tmp_path / "killed" / "model.snapshot-3.safetensors", process)
-    process.kill()
-    process.communicate()
-    snapshots = sorted(
-        (tmp_path / "killed").glob("*.safetensors"), key=lambda path: int(path.stem.split("-")[-1])
-    )
-    assert len(snapshots) < len(metrics(tmp_path / "whole")), "killed too late to show anything"
-    resumed = finish("--start-from-snapshot", str(snapshots[1]))
-    assert resumed.returncode == 0, resumed.stderr
-    assert "killed/model.snapshot-2.safetensors, epoch 2\n" in resumed.stdout
-    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
-    last = len(metrics(tmp_path / "whole"))
-    first, second = (
-        load_snapshot(tmp_path / name / f"model.snapshot-{last}.safetensors").group("network")
-        for name in ("whole", "killed")
-    )
-    assert all((first[name] == second[name]).all() for name in first)
-
-
-def test_ctrl_c_keeps_the_last_whole_epoch(digits, tmp_path):
+def test_ctrl_c_stops_after_the_batch_and_resume_alone_goes_on(digits, tmp_path):
     process = subprocess.Popen(
         [*COMMAND, "--dataset-path", str(digits), *MLP, *EXACT, "--out-dir", "run"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -128,26 +72,20 @@ def test_ctrl_c_keeps_the_last_whole_epoch(digits, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in errors
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["stopped"] == "interrupted"
-    epochs = len(metrics(tmp_path / "run"))
-    assert results["epochs"] == epochs >= 3
-    snapshot = tmp_path / "run" / f"model.snapshot-{epochs}.safetensors"
-    again = finish("--start-from-snapshot", str(snapshot), "--num-epochs", str(epochs + 2))
-    assert again.returncode == 0, again.stderr
-    whole = finish("--dataset-path", str(digits), *MLP, *EXACT, "--num-epochs", str(epochs + 2),
-                   "--out-dir", "whole")  # fmt: skip
-    assert whole.returncode == 0
-    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
-
-
-def test_divergence_is_status_3_with_its_results(digits, tmp_path):
-    result = finish("--dataset-path", str(digits), *MLP, "--learning-rate", "1e30",
-                    "--num-epochs", "5", "--out-dir", "run")  # fmt: skip
-    assert result.returncode == 3
-    assert "the training diverged; give a lower --learning-rate" in result.stderr
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["stopped"] == "diverged"
+    assert errors == (
+        "\nCtrl-C: the run stops after this batch; Ctrl-C once more stops it at once\n"
+        "\nmanage.py: interrupted\n"
+    )
+    (position,) = snapshots(tmp_path / "run")
+    epochs, batch = map(int, position.split("-"))
+    assert 1 <= batch <= 15
+    assert results(tmp_path / "run")["stopped"] == "interrupted"
+    assert results(tmp_path / "run")["epochs"] == len(metrics(tmp_path / "run")) == epochs >= 3
+    number = str(epochs + 2)
+    assert main(["run_experiment", "--resume", "run", "--num-epochs", number]) == 0
+    whole = ["--dataset-path", str(digits), *MLP, *EXACT, "--num-epochs", number]
+    assert main(["run_experiment", *whole, "--out-dir", "whole"]) == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_test_only_gives_what_test_at_end_gave(digits, tmp_path, capsys):
@@ -157,9 +95,8 @@ def test_test_only_gives_what_test_at_end_gave(digits, tmp_path, capsys):
     capsys.readouterr()
     assert main(["run_experiment", "--start-from-snapshot", snapshot, "--test-only"]) == 0
     assert f"testing accuracy {first['testing_accuracy']:.2%}" in capsys.readouterr().out
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["testing_loss"] == first["testing_loss"]
-    assert results["best_epoch"] == first["best_epoch"]
+    assert results(tmp_path / "run")["testing_loss"] == first["testing_loss"]
+    assert results(tmp_path / "run")["best_epoch"] == first["best_epoch"]
 
 
 def test_the_command_line_wins_over_the_snapshot(digits, tmp_path, capsys):
@@ -214,8 +151,8 @@ def test_a_snapshot_of_another_run_does_not_touch_a_runs_files(digits, tmp_path)
 
 
 def test_texts_in_place_of_paths_and_numbers_of_the_wrong_kind(digits, tmp_path):
-    results = run(Options(str(digits), "SingleLayerMlp", num_epochs=1, out_dir=str(tmp_path / "r")))
-    assert results["run"] == str(tmp_path / "r")
+    found = run(Options(str(digits), "SingleLayerMlp", num_epochs=1, out_dir=str(tmp_path / "r")))
+    assert found["run"] == str(tmp_path / "r")
     with pytest.raises(CommandError, match="option 'num_epochs' is 'many'"):
         run(Options(digits, "SingleLayerMlp", num_epochs="many"))
 
@@ -234,22 +171,24 @@ def test_an_out_dir_that_cannot_be_written_is_named_before_anything_runs(digits,
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_full_disk_gives_a_sentence_and_leaves_nothing_half_written(digits, tmp_path):
+def test_a_full_disk_gives_a_sentence_and_leaves_nothing_half_written(digits, tmp_path, zygote):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)])
     if mounted.returncode:
         pytest.skip("this machine does not let root mount a file system")
     try:
-        result = finish("--dataset-path", str(digits), "--model-architecture", "SingleLayerMlp",
-                        "--model-params", "num_units=2000", "--num-epochs", "3",
-                        "--snapshot-every", "1", "--out-dir", str(disk / "run"))  # fmt: skip
+        arguments = ["--dataset-path", digits, "--model-architecture", "SingleLayerMlp"]
+        arguments += ["--model-params", "num_units=2000", "--num-epochs", "3"]
+        arguments += ["--snapshot-every", "1", "--out-dir", disk / "run"]
+        process = zygote.run_experiment(*arguments)
+        status = process.wait()
         left = os.listdir(disk / "run")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    assert result.returncode == 1
-    assert "can't be written: No space left on device; free some space" in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert status == 1
+    assert "can't be written: No space left on device; free some space" in process.errors
+    assert process.errors.count("\n") == 1
     assert sorted(left) == ["experiment.yaml", "metrics.csv"]
 
 
@@ -282,7 +221,7 @@ def inception(incoming, num_classes, num_filters: int = 4):
 """
 
 
-def test_a_network_of_ones_own_with_every_kind_of_state(digits, tmp_path):
+def test_a_network_of_ones_own_with_every_kind_of_state(digits, tmp_path, zygote):
     """Batch normalization's averages are part of snapshots, and of the best weights."""
     (tmp_path / "mine.py").write_text(INCEPTION)
     options = Options(
@@ -296,10 +235,9 @@ def test_a_network_of_ones_own_with_every_kind_of_state(digits, tmp_path):
         out_dir=tmp_path / "whole",
     )
     run(options)
-    resumed = finish(
-        "--start-from-snapshot", "whole/model.snapshot-2.safetensors", "--out-dir", "resumed"
-    )
-    assert resumed.returncode == 0, resumed.stderr
+    snapshot = "whole/model.snapshot-2.safetensors"
+    resumed = zygote.run_experiment("--start-from-snapshot", snapshot, "--out-dir", "resumed")
+    assert resumed.wait() == 0, resumed.errors
     first, second = (
         load_snapshot(tmp_path / name / "model.snapshot-4.safetensors")
         for name in ("whole", "resumed")

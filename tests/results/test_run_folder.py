@@ -37,8 +37,31 @@ def test_metrics_come_back_exactly(tmp_path, experiment):
     head = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
     assert head == (
         "epoch,training_loss,validation_loss,validation_accuracy,learning_rate,seconds,"
-        "images_per_second"
+        "images_per_second,waiting_seconds,copying_seconds"
     )
+
+
+def test_metrics_of_the_first_version_are_read_and_get_the_new_columns(tmp_path, experiment):
+    folder = RunFolder(tmp_path / "run")
+    metrics = tmp_path / "run" / "metrics.csv"
+    old = "0.3333333333333333,0.30000000000000004,0.875,0.01,1.5,1000.25"
+    metrics.write_text(f"epoch,training_loss\n1,{old}\n")
+    assert folder.records() == [record(1)]
+    folder.begin(experiment, 1)
+    assert folder.records() == [record(1)]
+    assert metrics.read_text().splitlines()[1:] == [f"1,{old},0.0,0.0"]
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path, experiment):
+    folder = RunFolder(tmp_path / "run")
+    (tmp_path / "run" / "deep" / "elsewhere").mkdir(parents=True)
+    names = ("results.json.12.partial", "deep/model.snapshot-2.safetensors.13.partial")
+    kept = ("model.snapshot-1.safetensors", "deep/elsewhere/others.partial")
+    for name in (*names, *kept):
+        (tmp_path / "run" / name).touch()
+    folder.begin(dataclasses.replace(experiment, snapshot_prefix="deep/model"), 0)
+    assert not any((tmp_path / "run" / name).exists() for name in names)
+    assert all((tmp_path / "run" / name).exists() for name in kept)
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path, experiment):

@@ -1,8 +1,5 @@
 """A folder of shards trains, and is described, resized and classified, as the file does."""
 
-import csv
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +8,7 @@ from commands import main
 from commands.convert_dataset import Options as Convert
 from commands.convert_dataset import run as convert
 from datasets.container import open_dataset
+from tests.runs import metrics, results
 from training.chunks import ChunkStream
 
 EXACT = ["--precision", "float32", "--device", "cpu"]
@@ -22,14 +20,6 @@ def shards(digits, tmp_path):
     return convert(Convert(digits, tmp_path / "digits.shards", shard_size=100))
 
 
-def metrics(folder):
-    with (folder / "metrics.csv").open() as file:
-        lines = list(csv.DictReader(file))
-    return [
-        {k: v for k, v in line.items() if not k.startswith(("sec", "images"))} for line in lines
-    ]
-
-
 @pytest.mark.parametrize(
     "options", [[], ["--chunk-size", "250"], ["--labels-to-keep", "3,5,8", "--chunk-size", "100"]]
 )
@@ -39,9 +29,7 @@ def test_training_gives_the_same_numbers_bit_for_bit(digits, shards, tmp_path, o
         arguments += ["--batch-size", "50", "--test-at-end", *CONVNET, *EXACT, *options]
         assert main(["run_experiment", *arguments]) == 0
     assert metrics(tmp_path / "one") == metrics(tmp_path / "many")
-    one, many = (
-        json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "many")
-    )
+    one, many = (results(tmp_path / name) for name in ("one", "many"))
     assert one["testing_accuracy"] == many["testing_accuracy"]
     assert one["testing_loss"] == many["testing_loss"]
 
