@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,6 +6,12 @@ import pytest
 
 from tests.forking import Zygote
 from tests.paths import FASHION_MNIST
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hangup_ends_a_process() -> None:
+    """Under nohup it would be ignored, in all that the tests start as well."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -266,9 +266,11 @@ def test_ctrl_c_in_a_notebook_leaves_no_worker(many, whole, tmp_path, monkeypatc
 
     monkeypatch.setattr(scratch, "WORTH_KEEPING", 0.0)
     monkeypatch.setattr(scratch.Scratch, "put", put_some)
+    children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
+    before = children.read_text()  # of other tests
     with pytest.raises(KeyboardInterrupt) as error:
         create_datasets(many, out, image_size=80, num_workers=2)
-    assert not Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children").read_text()
+    assert children.read_text() == before
     monkeypatch.undo()
     create_datasets(many, out, image_size=80, num_workers=2)
     assert list(contents(out)) == list(whole(80))

@@ -1,6 +1,7 @@
 """Prepared batches against plain NumPy loops over the instances."""
 
 import itertools
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -320,7 +321,8 @@ def test_prepared_instances_are_a_copy():
     pictures = PICTURES.astype("f4")
     pictures.flags.writeable = False
     data, views = dataset("nchw", pictures), Views((3, 9, 7))
-    with pytest.warns(UserWarning, match="not writable"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is not writable, once in a process
         stored = torch.from_numpy(pictures)
     ready = Preparation(data, views, 1.0, {}, CPU, torch.float32).for_evaluation(stored)
     assert torch.equal(ready, stored)
