@@ -1,5 +1,6 @@
 """A network on two processes, which exchange gradients."""
 
+import gc
 import socket
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def one_of_two(rank: int, port: int, folder: str) -> None:
         network = small_network(normalized)
         train(DistributedDataParallel(network), X[rank::2], LABELS[rank::2])
         torch.save(network.state_dict(), Path(folder) / f"{normalized}-{rank}")
+    gc.collect()  # what holds the group: left to the interpreter's end, its threads can abort it
     distributed.destroy_process_group()
 
 
