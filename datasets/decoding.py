@@ -33,6 +33,7 @@ from datasets.workers import in_order
 
 Result = TypeVar("Result")
 Task = tuple[int, str]  # row and path
+CLEAR = 4 * max(THUMBNAIL)  # pixels of a side, from which on a thumbnail of what is resized will do
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,14 @@ def decode_one(
             ignore_harmless()
             source = Path(path).stat()  # before it is read, so that a change meanwhile is one
             picture = read_picture(Path(path), size)
-            pixels = np.ascontiguousarray(resized(picture.image, size, mode))
+            image = resized(picture.image, size, mode)
+            pixels = np.ascontiguousarray(image)
     except PictureError as error:
         return str(error)
     except OSError as error:
         return error.strerror or str(error)
-    small = np.ascontiguousarray(thumbnail(picture.image))
+    shows_all = mode == "stretch" and min(size) >= CLEAR
+    small = np.ascontiguousarray(thumbnail(image if shows_all else picture.image))
     write_at(files[0], pixels.data, row * pixels.nbytes)
     write_at(files[1], small.data, row * THUMBNAIL_BYTES)
     return record_of(row, picture, source, time.perf_counter() - start)

@@ -36,7 +36,7 @@ from common.progress import progress
 from datasets.neighbours import SMALL, coordinates, divided
 
 THUMBNAIL = (16, 18, 3)  # height, width, channels
-LUMA = np.array([299, 587, 114], np.int64)  # thousandths, ITU-R 601
+LUMA = np.array([299, 587, 114], np.float32)  # thousandths, ITU-R 601
 MARGIN = 1  # level by which a point must be darker than its neighbour to count as darker
 NOISE = 1.5  # levels of 255
 PART = 0.06
@@ -132,7 +132,7 @@ def fingerprints(
 
 
 def _hashes(thumbnails: np.ndarray) -> np.ndarray:
-    luma = thumbnails.astype(np.int64) @ LUMA
+    luma = thumbnails.astype(np.float32) @ LUMA  # exact: the sums are whole and below 2**24
     cells = luma.reshape(len(luma), 8, 2, 9, 2).sum(axis=(2, 4))
     bits = cells[:, :, 1:] - cells[:, :, :-1] > MARGIN * 4000
     return np.packbits(bits.reshape(len(bits), BITS), axis=1).view(">u8")[:, 0].astype(np.uint64)

@@ -160,10 +160,16 @@ def write_containers(folder: Path, parts: Mapping[str, Members], source: Source)
                 for name, chosen in parts[part].items()
             }
             jobs = [
-                partial(_write_container, folder, part, parts[part], source, side, streams)
-                for side in (0, 1)
+                partial(_make_all, streams),
+                partial(_write_container, folder, part, parts[part], source, 0, streams),
+                partial(_write_container, folder, part, parts[part], source, 1, streams),
             ]
             run_together(jobs, lambda streams=streams: [s.stop() for s in streams.values()])  # type: ignore[misc]
+
+
+def _make_all(streams: Mapping[str, Twice]) -> None:
+    for stream in streams.values():
+        stream.make()
 
 
 def _blocks(

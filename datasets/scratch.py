@@ -26,7 +26,7 @@ import PIL
 from datasets.duplicates import THUMBNAIL
 from datasets.pictures import Picture
 
-VERSION = 1  # of the rows and of how pictures are decoded: those of another are not used
+VERSION = 2  # of the rows and of how pictures are decoded: those of another are not used
 LASTING = ".create_datasets-decoded.partial"  # the folder's name where the next run is to find it
 WORTH_KEEPING = 5.0  # seconds of decoding; what took less is removed at Ctrl-C
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

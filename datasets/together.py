@@ -1,4 +1,4 @@
-"""Two threads that use the same stream in step."""
+"""Threads that work on the same stream in step: one makes its items, two use them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-AHEAD = 2  # items that one reader may be ahead of the other
+AHEAD = 2  # items that a reader may be behind what is made
 
 
 class Stopped(Exception):
-    """The other thread has failed."""
+    """Another thread has failed."""
 
 
 class Twice:
@@ -24,43 +24,46 @@ class Twice:
         self._ended = self._stopped = False
         self._changed = threading.Condition()
 
-    def items(self, side: int) -> Iterator[Any]:
-        """Yields all items to reader 0 or 1.
+    def make(self) -> None:
+        """Makes all items, as the readers take them.
 
         Raises
         ------
         Stopped
             Once `stop` was called.
         """
+        for item in self._source:
+            with self._changed:
+                self._wait_for(lambda: max(map(len, self._kept)) < AHEAD)
+                for kept in self._kept:
+                    kept.append(item)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def items(self, side: int) -> Iterator[Any]:
+        """Yields all items to reader 0 or 1; raises as `make` does."""
+        kept = self._kept[side]
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_ready(side))
-                if self._stopped:
-                    raise Stopped
-                if not self._kept[side] and not self._ended:
-                    self._make()
-                if not self._kept[side]:
+                self._wait_for(lambda: bool(kept) or self._ended)
+                if not kept:
                     return
-                item = self._kept[side].popleft()
+                item = kept.popleft()
                 self._changed.notify_all()
             yield item
 
     def stop(self) -> None:
-        """Makes both readers leave."""
+        """Makes all threads leave."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
-    def _is_ready(self, side: int) -> bool:
-        other = self._kept[1 - side]
-        return bool(self._stopped or self._ended or self._kept[side] or len(other) < AHEAD)
-
-    def _make(self) -> None:
-        for item in self._source:
-            for kept in self._kept:
-                kept.append(item)
-            return
-        self._ended = True
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: self._stopped or condition())
+        if self._stopped:
+            raise Stopped
 
 
 def run_together(jobs: Sequence[Callable[[], None]], stop: Callable[[], Any]) -> None:

@@ -12,7 +12,7 @@ def test_both_get_everything_and_little_is_kept():
     def source():
         for number in range(200):
             made.append(number)
-            assert number - min(map(len, taken)) <= AHEAD + 2
+            assert number - min(map(len, taken)) <= AHEAD + 1
             yield number
 
     twice = Twice(source())
@@ -23,7 +23,7 @@ def test_both_get_everything_and_little_is_kept():
             if random.random() < 0.05:
                 time.sleep(0.001)
 
-    run_together([lambda: read(0), lambda: read(1)], twice.stop)
+    run_together([twice.make, lambda: read(0), lambda: read(1)], twice.stop)
     assert taken[0] == taken[1] == made == list(range(200))
 
 
@@ -38,7 +38,21 @@ def test_what_one_raises_ends_both(failing, error):
                 raise error
 
     with pytest.raises(type(error)) as caught:
-        run_together([lambda: read(0), lambda: read(1)], twice.stop)
+        run_together([twice.make, lambda: read(0), lambda: read(1)], twice.stop)
     assert caught.value is error
     with pytest.raises(Stopped):
         next(twice.items(0))
+    with pytest.raises(Stopped):
+        twice.make()
+
+
+def test_what_the_source_raises_ends_the_readers():
+    def source():
+        yield 1
+        raise OSError("gone")
+
+    twice = Twice(source())
+    taken = [[], []]
+    readers = [lambda: taken[0].extend(twice.items(0)), lambda: taken[1].extend(twice.items(1))]
+    with pytest.raises(OSError, match="gone"):
+        run_together([twice.make, *readers], twice.stop)
