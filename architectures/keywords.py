@@ -121,11 +121,15 @@ DENSE: Mapping[str, Rule] = {
     "b": BIASES,
     "nonlinearity": NONLINEARITY,
 }
-BY_TYPE: Mapping[type, Rule] = {
+BY_TYPE: Mapping[Any, Rule] = {
     int: Rule("a whole number of at least 0", _checked(lambda value: _is_int(value, 0))),
     bool: SWITCH,
     float: Rule("a number", _checked(_is_number)),
     str: Rule("a word", _checked(lambda value: isinstance(value, str))),
+    tuple[int, ...]: Rule(
+        "whole numbers of at least 1, as in (6, 11)",
+        _checked(lambda value: isinstance(value, tuple) and all(_is_int(one, 1) for one in value)),
+    ),
 }
 
 

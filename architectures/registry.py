@@ -14,6 +14,7 @@ from typing import Any
 from architectures.convnet import alex_net, conv_net, lasagne_mnist_conv_example
 from architectures.keywords import BY_TYPE, Rule, convert_all, optional
 from architectures.mlp import lasagne_mnist_example, single_layer_mlp
+from architectures.temporal import MIRDL, temporal_net
 from architectures.vgg import vgg_net
 from common.errors import CommandError, near_name, unknown_name
 from lasagne.layers import InputLayer, Layer
@@ -27,7 +28,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "LasagneMnistConvExample": lasagne_mnist_conv_example,
     "LasagneMnistExample": lasagne_mnist_example,
     "SingleLayerMlp": single_layer_mlp,
+    "TemporalNet": temporal_net,
     "VggNet": vgg_net,
+    **MIRDL,
 }
 
 
@@ -141,7 +144,7 @@ def _checked(name: str, architecture: Architecture, params: Mapping[str, Any]) -
         for parameter in inspect.signature(architecture).parameters.values()
     )
     try:
-        hints = typing.get_type_hints(architecture)
+        hints = typing.get_type_hints(getattr(architecture, "func", architecture))  # of a partial
     except NameError:  # a user's annotation of something imported for type checking only
         hints = {}
     rules = {key: _rule(hints.get(key, Any)) for key in named}

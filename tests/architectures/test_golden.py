@@ -15,6 +15,18 @@ ARCHITECTURES = {
     "LasagneMnistConvExample": {"max_pools": False},
     "AlexNet": {},
     "VggNet": {},
+    "ONet": {},
+    "PNet": {},
+    "ONetPNet": {},
+}
+NAMES = {"ONet": "oNetOne", "PNet": "pNetOne", "ONetPNet": "oNetpNet"}
+"""Where the golden file has another name."""
+OURS = {
+    "o_filters": "onet_filters",
+    "o_widths": "onet_frames",
+    "p_filters": "pnet_filters",
+    "p_widths": "pnet_frames",
+    "pool_rows": "pool_bands",
 }
 
 
@@ -23,13 +35,19 @@ def dtype(request):
     return request.param
 
 
+def _tuple(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
 @pytest.fixture(params=ARCHITECTURES)
 def case(request, dtype):
     found = GoldenNetwork(request.param)
     spec = found.spec
-    params = spec["kwargs"] | ARCHITECTURES[request.param]
+    params = {OURS.get(name, name): _tuple(value) for name, value in spec["kwargs"].items()}
+    params |= ARCHITECTURES[request.param]
     shape = tuple(spec["input_shape"][1:])
-    found.set(build(request.param, shape, spec["num_classes"], params), dtype)
+    name = NAMES.get(request.param, request.param)
+    found.set(build(name, shape, spec["num_classes"], params), dtype)
     return found
 
 

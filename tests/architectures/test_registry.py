@@ -5,6 +5,7 @@ import torch
 
 from architectures.keywords import CONV, DENSE, MAX_POOL
 from architectures.registry import ARCHITECTURES, build, parameters
+from architectures.temporal import MIRDL
 from common.errors import CommandError
 from common.params import parse_params
 from lasagne.layers import (
@@ -24,6 +25,7 @@ BLOG_CONVNET = (
     "lm4_stride=2:ld0_num_units=2048:ld1_num_units=2048"
 )
 INPUT_SHAPES = {"SingleLayerMlp": (100,), "LasagneMnistExample": (3, 5, 5)}
+INPUT_SHAPES |= dict.fromkeys(("TemporalNet", *MIRDL), (1, 40, 250))
 
 
 def described(layer):
