@@ -2,7 +2,8 @@
 
 What it prints: shapes, value range, the sizes the pictures had before create_datasets resized them,
 the share of grey ones, pictures that are in it more than once and whether they leak from one subset
-into another, how balanced the labels are, and the instances of each label.
+into another, how balanced the labels are, and the instances of each label. Of spectrograms: how
+they were made, what of, how long the recordings are, and those of each label.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from datasets.dataset import Dataset
+    from datasets.recordings import Recordings
 
 GROUP = "Datasets"
 
@@ -36,10 +38,11 @@ class Options:
     """Picture file that every label's mean is drawn into, and how it differs from that of all."""
 
 
-def run(options: Options) -> Dataset:
+def run(options: Options) -> Dataset | Recordings:
     """Prints the description, draws what is asked for, and returns the dataset."""
-    from datasets.container import open_dataset
     from datasets.describe import describe
+    from datasets.describe_recordings import describe_recordings, refuse_drawings
+    from datasets.recordings import Recordings, open_any
     from results.contact_sheet import write_contact_sheet
     from results.drawing import check_pictures, check_suffix, sheet_means
     from results.mean_pictures import write_mean_pictures
@@ -49,7 +52,11 @@ def run(options: Options) -> Dataset:
         check_suffix(sheet, "--contact-sheet")
     if pairs is not None:
         check_suffix(pairs, "--mean-pictures")
-    dataset = open_dataset(options.dataset_path)
+    dataset = open_any(options.dataset_path)
+    if isinstance(dataset, Recordings):
+        refuse_drawings(dataset, sheet or pairs)
+        print(describe_recordings(dataset))
+        return dataset
     if sheet is not None or pairs is not None:
         check_pictures(dataset, "contact sheet" if sheet is not None else "mean picture")
     print(describe(dataset))

@@ -43,14 +43,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         with new_folders(path.parent):
             _remove_left(path)
-            partial.touch()
-            yield partial
-            partial.replace(path)
+            try:
+                partial.touch()
+                yield partial
+                partial.replace(path)
+            finally:
+                with suppress(OSError):
+                    partial.unlink()
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _remove_left(path: Path) -> None:

@@ -7,6 +7,8 @@ A zip of
   persistent id 'ndarray.array_<n>', as theano.misc.pkl_utils wrote it;
 - `metadata.json`: what the originals left to be known: the order of the axes, the value that stands
   for 1.0, the pictures' shape, and which command wrote the file. The originals' files have none.
+
+Spectrograms of recordings lie in the same container, see `datasets.recordings`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ from datasets.unpickle import ArrayReference, FormatError, load_plain, text
 
 __all__ = ["Blocks", "open_dataset", "write_dataset"]
 
+RECORDINGS = "recordings"  # the metadata's kind of a file of spectrograms, and its only subset
 ADVICE = "copy it again from where it came from, or write it anew (create_datasets)"
 
 
@@ -53,17 +57,24 @@ def open_dataset(path: Path) -> Dataset:
         Where the file is missing, damaged, or no dataset; says what is wrong.
     """
     path = Path(path)
-    try:
+    with sentences(path):
         if (path / INDEX).is_file():
             return open_shards(path)
         with open_regular(path) as file:
             return _read(path, Archive(file))
+
+
+@contextmanager
+def sentences(path: Path) -> Iterator[None]:
+    """Raises what keeps a dataset from being opened as a CommandError that says what to do."""
+    try:
+        yield
     except FileNotFoundError as error:
         if partial := _partial(path):
             raise partial from error
         raise CommandError(
-            f"The dataset {path} does not exist; create_datasets, download_mnist and "
-            "create_demo_dataset write one."
+            f"The dataset {path} does not exist; create_datasets, create_spectrograms, "
+            "download_mnist and create_demo_dataset write one."
         ) from error
     except NoFileError as error:
         raise _no_file(path) from error
@@ -154,7 +165,7 @@ def write_dataset(
             zip_.write_array(pair[0], instances)
             zip_.write_array(pair[1], np.asarray(labels, np.int32))
             structure[name] = pair
-        zip_.write("pkl", _pickle((structure, dict(label_to_index))))
+        zip_.write("pkl", pickled(structure, label_to_index))
         zip_.write("metadata.json", json.dumps(metadata, indent=2).encode())
 
 
@@ -163,19 +174,35 @@ class _ReferencePickler(pickle.Pickler):
         return f"ndarray.{value}" if isinstance(value, ArrayReference) else None
 
 
-def _pickle(structure: Any) -> bytes:
+def pickled(
+    structure: Mapping[str, tuple[ArrayReference, ArrayReference]],
+    label_to_index: Mapping[str, int],
+) -> bytes:
+    """Returns the content of the member `pkl`."""
     stream = io.BytesIO()
-    _ReferencePickler(stream, protocol=2).dump(structure)
+    _ReferencePickler(stream, protocol=2).dump((dict(structure), dict(label_to_index)))
     return stream.getvalue()
 
 
 def _read(path: Path, archive: Archive) -> Dataset:
+    if holds_recordings(archive):
+        raise CommandError(
+            f"{path} holds spectrograms of recordings, each of a length of its own, and this "
+            "command takes instances of one shape, such as pictures; describe_dataset says what is "
+            "in it, and create_datasets makes a dataset of pictures."
+        )
     subset_names, labels = read_structure(archive)
     subsets = {
         name: checked_subset(name, archive.array(instances), archive.array(rows), len(labels))
         for name, (instances, rows) in subset_names.items()
     }
     return dataset_of(path, subsets, labels, read_metadata(archive))
+
+
+def holds_recordings(archive: Archive) -> bool:
+    """Returns whether the file holds spectrograms of recordings, see `datasets.recordings`."""
+    metadata = read_metadata(archive)
+    return metadata is not None and metadata.get("kind") == RECORDINGS
 
 
 def read_structure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,8 @@ class Statistics:
     num_not_finite: int = 0
 
 
-def statistics(subset: Subset) -> Statistics:
-    """Computes the statistics in one pass over the file, in float64.
+def statistics(subset: Subset, what: str = "the training subset") -> Statistics:
+    """Computes the statistics in one pass over the file, in float64; `what` names what is read.
 
     Blocks are joined as in T. F. Chan, G. H. Golub, R. J. LeVeque, Updating Formulae and a Pairwise
     Algorithm for Computing Sample Variances, 1979.
@@ -50,7 +50,7 @@ def statistics(subset: Subset) -> Statistics:
     low, high = math.inf, -math.inf
     num_not_finite = 0
     with (
-        progress("Reading the training subset", len(subset), "instances") as advance,
+        progress(f"Reading {what}", len(subset), "instances") as advance,
         np.errstate(over="ignore", invalid="ignore"),
     ):
         for block in subset.blocks():
@@ -185,6 +185,11 @@ def _table(dataset: Dataset) -> list[str]:
         rows.append((label, *(f"{n:,}" for n in [*numbers, sum(numbers)])))
     totals = [sum(column) for column in columns]
     rows.append(("total", *(f"{n:,}" for n in [*totals, sum(totals)])))
+    return table(rows)
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Returns the lines of a table: first its head, last its totals; the first column is text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(

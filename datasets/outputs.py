@@ -27,6 +27,7 @@ from common.progress import progress
 from datasets.container import Blocks, write_dataset
 from datasets.dataset import Layout, Subset
 from datasets.decoding import Decoded
+from datasets.left_out import REASON, begins_with, text_of
 from datasets.scratch import LASTING
 from datasets.together import Twice, run_together
 
@@ -35,7 +36,7 @@ UNREADABLE = "unreadable.txt"
 DUPLICATES = "duplicates.tsv"
 COLUMNS = ("group", "path", "label", "subset", "width", "height", "content", "bits")
 FIRST_LINES = {  # by which the reports of an earlier run are known
-    UNREADABLE: re.compile(r"""(['"]).+\1: .+\n"""),
+    UNREADABLE: REASON,
     DUPLICATES: re.compile("\t".join(COLUMNS) + "\n"),
 }
 PARTIAL = ".create_datasets-"  # how the folder of an unfinished run begins
@@ -249,8 +250,7 @@ def _channels_first(pictures: np.ndarray) -> np.ndarray:
 def write_unreadable(folder: Path, reasons: Mapping[str, str]) -> None:
     """Writes the pictures that were left out, with the reason, if there are any."""
     if reasons:
-        lines = [f"{path!a}: {reason}\n" for path, reason in reasons.items()]
-        write_whole(folder / UNREADABLE, "".join(lines))
+        write_whole(folder / UNREADABLE, text_of(reasons))
 
 
 def write_duplicates(
@@ -301,11 +301,7 @@ def check_reports(out_dir: Path) -> None:
 
 
 def _is_report(file: Path) -> bool:
-    with suppress(OSError):
-        if file.is_file():  # opening a named pipe would wait for ever
-            with file.open(encoding="utf-8", errors="replace") as lines:
-                return FIRST_LINES[file.name].fullmatch(lines.readline()) is not None
-    return False
+    return begins_with(file, FIRST_LINES[file.name])
 
 
 def remove_older(out_dir: Path, written: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Finds the pictures in a folder that has one folder for each label."""
+"""Finds the pictures, or the recordings, in a folder that has one folder for each label."""
 
 from __future__ import annotations
 
@@ -17,13 +17,29 @@ Identity = tuple[int, int]  # device and inode
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What is looked for.
+
+    Parameters
+    ----------
+    suffixes : frozenset of str
+        Of its files, in lower case.
+    advice : str
+        What to do where a folder has no labels, as the end of a sentence.
+    """
+
+    suffixes: frozenset[str]
+    advice: str
+
+
+@dataclass(frozen=True)
 class Listing:
-    """What lies in a folder of pictures.
+    """What lies in a folder of pictures or recordings.
 
     Parameters
     ----------
     pictures : dict of label to list of str
-        The files' paths below the label's folder, sorted.
+        The files' paths below the label's folder, sorted; of recordings just so.
     others : list of str
         What else is there and visible, below the folder: files without a picture's suffix or of a
         special kind, files beside the labels' folders, folders without any picture, and links that
@@ -35,37 +51,46 @@ class Listing:
 
 
 def find_pictures(image_dir: Path, without: Path, labels: Sequence[str] | None = None) -> Listing:
-    """Lists the pictures below `image_dir/<label>/`, at any depth; symbolic links are followed.
+    """Lists the pictures below `image_dir/<label>/`, see `find_files`."""
+    return find_files(image_dir, Kind(suffixes(), LAYOUT_ADVICE), labels, without)
+
+
+def find_files(
+    folder: Path, kind: Kind, labels: Sequence[str] | None = None, without: Path | None = None
+) -> Listing:
+    """Lists files of a kind below `folder/<label>/`, at any depth; symbolic links are followed.
 
     Hidden files and folders are ignored.
 
     Parameters
     ----------
-    image_dir : Path
+    folder : Path
         The folder of the labels' folders.
-    without : Path
-        A folder that is left out although it may lie there: that of the output.
+    kind : Kind
+        What is looked for.
     labels : sequence of str, optional
         The labels to list; by default all.
+    without : Path, optional
+        A folder that is left out although it may lie there: that of the output.
 
     Raises
     ------
     CommandError
         Where the folder is missing, has fewer than two labels' folders, or lacks one of `labels`.
     """
-    if not image_dir.is_dir():
-        raise CommandError(f"The folder {image_dir} does not exist; {LAYOUT_ADVICE}.")
+    if not folder.is_dir():
+        raise CommandError(f"The folder {folder} does not exist; {kind.advice}.")
     try:
-        avoided = frozenset({_identity(without)} if without.exists() else ())
-        pictures, others = _list_labels(image_dir, avoided, labels)
+        avoided = frozenset({_identity(without)} if without and without.exists() else ())
+        pictures, others = _list_labels(folder, avoided, labels, kind)
     except OSError as error:
         raise CommandError(f"{error.filename} can't be read: {error.strerror}.") from error
     if labels is not None:
         for label in labels:
             if label not in pictures:
-                raise CommandError(f"{image_dir}: {unknown_name('label', label, pictures)}")
+                raise CommandError(f"{folder}: {unknown_name('label', label, pictures)}")
         pictures = {label: pictures[label] for label in sorted(labels)}
-    _check_labels(image_dir, pictures)
+    _check_labels(folder, pictures, kind)
     return Listing(pictures, sorted(others))
 
 
@@ -125,7 +150,10 @@ def name_fault(name: str) -> str | None:
 
 
 def _list_labels(
-    image_dir: Path, avoided: frozenset[Identity], labels: Sequence[str] | None
+    image_dir: Path,
+    avoided: frozenset[Identity],
+    labels: Sequence[str] | None,
+    kind: Kind,
 ) -> tuple[dict[str, list[str]], list[str]]:
     pictures: dict[str, list[str]] = {}
     others: list[str] = []
@@ -135,7 +163,7 @@ def _list_labels(
         elif labels is not None and entry.name not in labels:
             pictures[entry.name] = []  # a label, but not one that was asked for
         elif _identity(entry) not in avoided:
-            found, rest = _walk(Path(entry.path), avoided)
+            found, rest = _walk(Path(entry.path), avoided, kind)
             others += [f"{entry.name}/{name}" for name in rest]
             if found:
                 pictures[entry.name] = sorted(found)
@@ -144,9 +172,8 @@ def _list_labels(
     return dict(sorted(pictures.items())), others
 
 
-def _walk(top: Path, avoided: frozenset[Identity]) -> tuple[list[str], list[str]]:
+def _walk(top: Path, avoided: frozenset[Identity], kind: Kind) -> tuple[list[str], list[str]]:
     """Returns the pictures below the folder, and what else is there."""
-    known = suffixes()
     pictures: list[str] = []
     others: list[str] = []
     folders = [(top, "", avoided | {_identity(top)})]
@@ -163,7 +190,7 @@ def _walk(top: Path, avoided: frozenset[Identity]) -> tuple[list[str], list[str]
                     folders.append((Path(entry.path), f"{name}/", above | {identity}))
                 elif identity not in avoided:
                     others.append(name)
-            elif Path(entry.name).suffix.lower() in known and _opens(entry):
+            elif Path(entry.name).suffix.lower() in kind.suffixes and _opens(entry):
                 pictures.append(name)
             else:
                 others.append(name)
@@ -193,13 +220,13 @@ def _identity(entry: os.DirEntry[str] | Path) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def _check_labels(image_dir: Path, labels: Collection[str]) -> None:
+def _check_labels(image_dir: Path, labels: Collection[str], kind: Kind) -> None:
     if not labels:
-        raise CommandError(f"{image_dir} has no labels' folders; {LAYOUT_ADVICE}.")
+        raise CommandError(f"{image_dir} has no labels' folders; {kind.advice}.")
     if len(labels) < 2:
         raise CommandError(
             f"{image_dir} has a single label's folder, '{next(iter(labels))}', and a network needs "
-            f"at least two labels to tell apart; {LAYOUT_ADVICE}."
+            f"at least two labels to tell apart; {kind.advice}."
         )
     for label in labels:
         if fault := name_fault(label):

@@ -12,9 +12,15 @@ from common.errors import CommandError
 from common.progress import progress
 from datasets.archive import Archive, npy_header
 from datasets.checks import checked_subset, dataset_of
-from datasets.container import open_dataset, read_metadata, read_structure
+from datasets.container import (
+    holds_recordings,
+    open_dataset,
+    read_metadata,
+    read_structure,
+)
 from datasets.dataset import Dataset, Subset
 from datasets.findings import (
+    SHOWN,
     Finding,
     Report,
     Stored,
@@ -26,6 +32,7 @@ from datasets.findings import (
     read_through,
 )
 from datasets.mean import MeanSum
+from datasets.recordings import FRAMES, Recordings, read_recordings
 from datasets.sharded import Shard, ShardedArray, map_shard, open_regular
 from datasets.shards import INDEX, Index, ShardFile, check_file, read_index
 from datasets.unpickle import FormatError
@@ -186,7 +193,10 @@ def _check_mean(report: Report, index: Index, stored: np.ndarray, computed: np.n
 def _check_file(path: Path, archive: Archive, report: Report) -> None:
     read: set[str] = set()
     try:
-        _check_arrays(path, archive, report, read)
+        if holds_recordings(archive):
+            _check_recordings(read_recordings(path, archive), archive, report, read)
+        else:
+            _check_arrays(path, archive, report, read)
     except FormatError as error:
         report.add("", error)
     for member in sorted(set(archive.names) - read):
@@ -229,6 +239,33 @@ def _check_arrays(path: Path, archive: Archive, report: Report, read: set[str]) 
             checker.check(name, [part])
             pairs = zip(structure[name], (part.instances, part.labels), strict=True)
             read |= {member for member, stored in pairs if stored}
+
+
+def _check_recordings(
+    recordings: Recordings, archive: Archive, report: Report, read: set[str]
+) -> None:
+    """Reads all frames of spectrograms; what else they hold was checked as they were opened."""
+    stored = _open_member(archive, report, "recordings", FRAMES)
+    if stored is None:
+        return
+    broken: set[int] = set()
+    with progress("Reading", len(stored.array), "frames") as advance:
+        for start, block in read_through(stored, report):
+            rows = start + np.flatnonzero(~np.isfinite(block).all(axis=1))
+            broken.update((np.searchsorted(recordings.offsets, rows, "right") - 1).tolist())
+            advance(len(block))
+    read.add(FRAMES)
+    report.instances += len(recordings)
+    if broken:
+        names = [repr(recordings.names[index]) for index in sorted(broken)[:SHOWN]]
+        dots = ", ..." if len(broken) > SHOWN else ""
+        report.add(
+            stored.where,
+            f"values that are NaN or infinite in {len(broken):,} of the recordings "
+            f"({', '.join(names)}{dots})",
+        )
+    counts = np.bincount(recordings.labels, minlength=len(recordings.label_names))
+    note_absent(report, "recordings", counts, recordings.label_names)
 
 
 def _open_member(archive: Archive, report: Report, subset: str, member: str) -> Stored | None:

@@ -25,9 +25,10 @@ from common.errors import CommandError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-BATCH = 16  # tasks in a message
+BATCH = 16  # tasks in a message, unless they are large
 AHEAD = 2  # messages that a worker has been sent and has not answered
-MIN_TASKS = 64  # a process costs a quarter of a second, so each gets at least so many tasks
+MIN_TASKS = 64  # a process costs a quarter of a second, so each gets at least so many small tasks
+MIN_LARGE_TASKS = 4  # the same for large ones, each a message of its own
 START = "import sys; sys.path.insert(0, sys.argv[1]); from datasets.workers import serve; serve()"
 ROOT = str(Path(__file__).resolve().parent.parent)
 
@@ -42,6 +43,8 @@ def in_order(
     tasks: Sequence[Task],
     num_workers: int,
     files: Sequence[int] = (),
+    *,
+    large: bool = False,
 ) -> Generator[Result, None, None]:
     """Yields `work(task)` for every task, in the order of the tasks.
 
@@ -55,19 +58,21 @@ def in_order(
         Processes at most; a few tasks are done in this one.
     files : sequence of int
         File descriptors that `work` uses; they have the same numbers in the processes.
+    large : bool
+        Whether a task takes a tenth of a second or more, as a recording does and no picture.
 
     Raises
     ------
     CommandError
         Where a process has died.
     """
-    num_workers = min(num_workers, len(tasks) // MIN_TASKS)
+    num_workers = min(num_workers, len(tasks) // (MIN_LARGE_TASKS if large else MIN_TASKS))
     if num_workers < 2:
         for index in range(len(tasks)):
             yield work(tasks[index])
         return
     with _started(work, num_workers, files) as workers:
-        yield from _gather(workers, tasks)
+        yield from _gather(workers, tasks, 1 if large else BATCH)
 
 
 @dataclass
@@ -114,15 +119,15 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _gather(workers: Sequence[_Worker], tasks: Sequence[Any]) -> Iterator[Any]:
-    num_batches = -(-len(tasks) // BATCH)
+def _gather(workers: Sequence[_Worker], tasks: Sequence[Any], size: int) -> Iterator[Any]:
+    num_batches = -(-len(tasks) // size)
     window = 2 * AHEAD * len(workers)  # so few results ever wait for an earlier one
     sent = yielded = 0
     answers: dict[int, list[Any]] = {}
     while yielded < num_batches:
         for worker in workers:
             while worker.waiting < AHEAD and sent < min(num_batches, yielded + window):
-                batch = [tasks[i] for i in range(sent * BATCH, min(len(tasks), (sent + 1) * BATCH))]
+                batch = [tasks[i] for i in range(sent * size, min(len(tasks), (sent + 1) * size))]
                 _send(worker, (sent, batch))
                 sent += 1
         by_connection = {worker.connection: worker for worker in workers}
@@ -163,7 +168,7 @@ def _dead(worker: _Worker) -> CommandError:
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     return CommandError(
         f"A worker process has died ({how}), perhaps for lack of memory; give fewer, as in "
-        "--num-workers 1, or a smaller --image-size."
+        "--num-workers 1, or a smaller --image-size where there are pictures."
     )
 
 

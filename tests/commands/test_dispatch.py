@@ -57,6 +57,7 @@ def test_listing_and_help_import_nothing_heavy(arguments):
         "try: commands.main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'sklearn', 'scipy', 'matplotlib', 'PIL', 'pydantic', 'yaml'}\n"
+        "heavy.add('soundfile')\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     result = subprocess.run(

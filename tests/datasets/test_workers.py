@@ -79,3 +79,14 @@ def test_ctrl_c_is_heard_again_once_the_processes_are_there():
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     results.close()
+
+
+def test_large_tasks_go_to_processes_one_by_one():
+    alone, spread = (set(in_order(_process, range(9), 2, large=large)) for large in (False, True))
+    assert alone == {os.getpid()}
+    assert len(spread) == 2 and os.getpid() not in spread
+
+
+def _process(_):
+    time.sleep(0.02)
+    return os.getpid()
