@@ -139,10 +139,9 @@ def fashion(bench: Bench) -> None:
     manage = [sys.executable, str(ROOT / "manage.py")]
     source = ["--source", str(FASHION), "--name", "fashion-mnist"]
     output_of([*manage, "download_mnist", str(bench.folder), *source], {})
-    convnet = f"{CONVNET}:lc1_mp=True:ld0_num_units=256"
     cases = {
         "mlp": (0.88, "SingleLayerMlp", "num_units=512"),
-        "convnet": (0.915, "ConvNet", convnet),
+        "convnet": (0.915, "ConvNet", CONVNET),
     }
     if bench.quick:
         cases = {"mlp": (0.3, *cases["mlp"][1:])}
