@@ -96,7 +96,7 @@ class Experiment:
     early_stopping: int = 0
     """Stop after so many epochs in a row without a gain in validation accuracy; 0 = never."""
     max_minutes: float = 0.0
-    """Stop after so many minutes, with a snapshot; 0 = never."""
+    """Stop after so many minutes, which --resume counts anew, with a snapshot; 0 = never."""
     weight_decay: float = 0.0
     """L2 decay of the weights (Lasagne's tag `regularizable`, so not of biases)."""
     bias_rate_multiplier: float = 1.0
