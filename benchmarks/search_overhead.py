@@ -34,14 +34,9 @@ from common.host import processor, usable_cores  # noqa: E402
 
 PARTS = ("overhead", "algorithms", "early-stop")
 SOURCE = "/usr/share/datasets/fashion-mnist"  # of Debian's dataset-fashion-mnist
-NETWORK = (
-    "--reshape-to '(1, 28, 28)' --model-architecture ConvNet "
-    "--model-params lc0_filter_size=5:lc0_mp=True"
-)
-SPACE = (
-    "lc0_num_filters__quniform=8,32,8:ld0_num_units__qloguniform=3,5.5,1:"
-    "ld0_dropout__uniform=0.0,0.75:lc0_nonlinearity__choice=rectify,elu,tanh"
-)
+
+NETWORK = "--model-architecture SingleLayerMlp"
+SPACE = "num_units__qloguniform=3,6.5,1"
 
 
 class Bench:
