@@ -79,6 +79,16 @@ def wait_for(folder: Path, pattern: str) -> None:
     until(lambda: list(folder.glob(pattern)))
 
 
+def wait_for_an_epoch(folder: Path, number: int) -> None:
+    """Waits for more than the metrics' heading, which is there before there is anything to keep."""
+
+    def has_one() -> bool:
+        found = folder.glob(f"eval-000{number}-*/metrics.csv")
+        return any(len(file.read_text().splitlines()) > 1 for file in found)
+
+    until(has_one)
+
+
 def children(process: subprocess.Popen) -> list[int]:
     text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
     return [int(word) for word in text.split()]
@@ -185,7 +195,7 @@ def test_ctrl_c_in_a_pipeline_stops_the_child_too(base, tmp_path):
     """As in `search_hyperparams … | tee log`: what reads the output has ended before."""
     log_dir = begun(tmp_path / "search")
     process = start(base, str(log_dir), *UNITS, stderr=subprocess.PIPE)
-    wait_for(log_dir, "eval-0001-*/metrics.csv")
+    wait_for_an_epoch(log_dir, 1)
     (child,) = children(process)
     process.stdout.close()
     process.send_signal(signal.SIGINT)
@@ -214,7 +224,7 @@ def test_what_reads_the_output_ends(base, tmp_path):
     options = [*UNITS, "--num-parallel", "2", "--max-evals", "2"]
     process = start(base, str(log_dir), *options, stderr=subprocess.PIPE)
     for number in (1, 2):
-        wait_for(log_dir, f"eval-000{number}-*/metrics.csv")
+        wait_for_an_epoch(log_dir, number)
     killed, other = children(process)
     process.stdout.close()
     os.kill(killed, signal.SIGKILL)
@@ -236,7 +246,7 @@ def test_a_terminal_that_is_closed_and_a_signal_from_elsewhere(base, tmp_path):
 
     process = start(*arguments, **streams, start_new_session=True, preexec_fn=control)
     os.close(its)
-    wait_for(log_dir, "eval-0001-*/metrics.csv")
+    wait_for_an_epoch(log_dir, 1)
     (child,) = children(process)
     os.close(ours)
     process.wait(timeout=60)
