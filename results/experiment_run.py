@@ -96,7 +96,8 @@ def _introduce(trainer: Trainer, folder: Path) -> None:
     experiment = trainer.experiment
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in trainer.dataset.subsets.items())
     print(f"dataset {trainer.dataset.path}: {sizes}; {len(trainer.dataset.label_names)} labels")
-    print(f"device {trainer.compute}")
+    processes = f", {trainer.group.size} processes" if trainer.group.size > 1 else ""
+    print(f"device {trainer.compute}{processes}")
     if experiment.start_from_snapshot:
         batch = f", batch {trainer.batch}" if trainer.batch else ""
         print(f"going on from {experiment.start_from_snapshot}, epoch {trainer.epoch}{batch}")

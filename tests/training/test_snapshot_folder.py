@@ -125,7 +125,7 @@ def test_sentences_where_there_is_nothing_to_go_on_from(tmp_path):
         newest_snapshot(tmp_path)
 
 
-def test_options_come_from_the_newest_snapshot(tmp_path):
+def test_options_come_from_the_newest_snapshot(tmp_path, monkeypatch):
     old = snapshot(3, learning_rate=0.1, num_epochs=9)
     save_snapshot(old, tmp_path / snapshot_name("x", 3, 0))
     new = snapshot(3, 4, learning_rate=0.1, num_epochs=7, num_devices=2, resume=Path("elsewhere"))
@@ -133,9 +133,12 @@ def test_options_come_from_the_newest_snapshot(tmp_path):
     options = options_to_resume(tmp_path)
     assert options["num_epochs"] == 7
     assert options["learning_rate"] == 0.02  # the policy's, not that of a warm-up's batch
-    assert (options["num_devices"], options["resume"]) == (1, tmp_path)
+    assert (options["num_devices"], options["resume"]) == (2, tmp_path)
     assert options["start_from_snapshot"] == tmp_path / "x.snapshot-3-4.safetensors"
     Experiment(**options)
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):  # torchrun starts them itself
+        monkeypatch.setenv(name, "4")
+    assert options_to_resume(tmp_path)["num_devices"] == 1
 
 
 def test_thinning_keeps_the_newest_and_what_is_protected(tmp_path):
