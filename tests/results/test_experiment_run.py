@@ -126,7 +126,7 @@ def test_a_snapshot_that_was_cut_off_is_passed_over_with_a_warning(options, caps
     ("arguments", "status", "sentence"),
     [
         (["--resume", "none"], 1, "none does not exist; give the folder of a run to --resume"),
-        (["--resume", "empty"], 1, "empty holds no snapshot, so that its run can't be taken up"),
+        (["--resume", "empty"], 1, "empty is no run's folder; give the folder of a run to"),
         (["--resume", "file"], 1, "file is no folder; give the folder of a run"),
         (["--resume", "run", "--out-dir", "other"], 1, "goes on in that folder, not in --out-dir"),
         (["--resume", "run", "--start-from-snapshot", "run/a"], 2, "exclude each other; give one"),

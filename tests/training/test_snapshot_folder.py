@@ -114,6 +114,9 @@ def test_what_is_too_long_or_foreign_or_a_folder_is_passed_over(tmp_path):
 def test_sentences_where_there_is_nothing_to_go_on_from(tmp_path):
     with pytest.raises(CommandError, match=r"none does not exist; give the folder of a run"):
         newest_snapshot(tmp_path / "none")
+    (tmp_path / "experiment.yaml").touch()
+    with pytest.raises(CommandError, match=r"no snapshot, so .* another --out-dir, or remove the"):
+        newest_snapshot(tmp_path)
     write(tmp_path, (1, 0))
     file = tmp_path / "model.snapshot-1.safetensors"
     with pytest.raises(CommandError, match=r"is no folder; .* to --start-from-snapshot"):
@@ -123,6 +126,22 @@ def test_sentences_where_there_is_nothing_to_go_on_from(tmp_path):
     cut(file)
     with pytest.warns(UserWarning), pytest.raises(CommandError, match="only broken snapshots, so"):
         newest_snapshot(tmp_path)
+
+
+def test_of_a_folder_of_runs_the_newest_are_named():
+    for number in range(12):
+        run = Path("runs", f"run-{number}")
+        run.mkdir(parents=True)
+        (run / "experiment.yaml").touch()
+        os.utime(run, (number, number))
+    Path("runs", "others").mkdir()
+    with pytest.raises(CommandError) as raised:
+        newest_snapshot(Path("runs"))
+    named = ", ".join(f"runs/run-{number}" for number in range(11, 1, -1))
+    assert str(raised.value) == (
+        "runs is no run's folder; give one of the runs in it to --resume: "
+        f"{named} and 2 older ones."
+    )
 
 
 def test_options_come_from_the_newest_snapshot(tmp_path, monkeypatch):
