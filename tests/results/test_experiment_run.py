@@ -1,8 +1,10 @@
 """What a run writes and says, and how it goes on, in this process."""
 
 import csv
+import itertools
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,9 +13,11 @@ from commands import main
 from commands.run_experiment import Options, run
 from common.errors import CommandError
 from tests.runs import assert_same_run, metrics, results, snapshots
+from training import watch
 from training.setup import prepare
 from training.snapshots import Snapshot, load_snapshot, read_header, save_snapshot
 from training.snapshots import resume as resume_from
+from training.trainer import Trainer
 
 MLP = {"model_architecture": "LasagneMnistExample", "model_params": "num_units=16"}
 EXACT = {"precision": "float32", "device": "cpu"}
@@ -34,10 +38,20 @@ def resume(*arguments: str) -> int:
 
 
 def test_snapshots_within_an_epoch_go_once_there_are_newer_ones(options):
-    run(options(snapshot_minutes=1e-9))
+    run(options(snapshot_minutes=1e-9, keep_snapshots=3))
     assert snapshots(Path("run")) == ["3"]
     run(options(out_dir=Path("whole")))
     assert_same_run(Path("run"), Path("whole"))
+
+
+def test_a_snapshot_is_written_every_ten_minutes_unless_told_otherwise(options, monkeypatch):
+    now = itertools.count(step=50.0)  # seconds, a batch each
+    clock = SimpleNamespace(monotonic=lambda: next(now))
+    monkeypatch.setattr(watch, "time", clock)
+    saved = []
+    monkeypatch.setattr(Trainer, "save", lambda self, folder: saved.append(self.batch))
+    run(options(num_epochs=1))
+    assert saved == [12, 0]  # 0: the last
 
 
 def test_the_newest_snapshots_are_kept(options):
