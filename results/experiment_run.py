@@ -13,7 +13,7 @@ from results.launch import launch, needs_launch
 from results.plots import learning_curve
 from results.report import write_report
 from results.run_folder import RunFolder, folder_of, refuse_results
-from results.tables import layer_rows, network_table
+from results.tables import layer_rows, loss_text, network_table
 from training.distributed import joined
 from training.experiment import Experiment
 from training.out_of_memory import memory_told
@@ -176,8 +176,8 @@ def _epoch_line(trainer: Trainer, record: EpochRecord) -> str:
     mark = " *" if best and best.epoch == record.epoch else ""
     return (
         f"epoch {record.epoch} of {trainer.experiment.num_epochs}: "
-        f"training loss {record.training_loss:.4f}, "
-        f"validation loss {record.validation_loss:.4f}, "
+        f"training loss {loss_text(record.training_loss)}, "
+        f"validation loss {loss_text(record.validation_loss)}, "
         f"validation accuracy {record.validation_accuracy:.2%}{mark}, "
         f"rate {record.learning_rate:g}, {record.seconds:.1f} s, "
         f"{record.images_per_second:,.0f} images/s ({_where_time_went(record)})"
@@ -268,5 +268,6 @@ def _testing(trainer: Trainer) -> dict[str, Any]:
 def _testing_line(results: dict[str, Any]) -> str:
     return (
         f"testing accuracy {results['testing_accuracy']:.2%}, "
-        f"testing loss {results['testing_loss']:.4f} (weights of epoch {results['testing_epoch']})"
+        f"testing loss {loss_text(results['testing_loss'])} "
+        f"(weights of epoch {results['testing_epoch']})"
     )

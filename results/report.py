@@ -10,7 +10,7 @@ from typing import Any
 
 from common.files import write_whole
 from common.sizes import size_text
-from results.tables import LayerRow, shape_text
+from results.tables import LayerRow, loss_text, shape_text
 from training.records import EpochRecord
 
 STYLE = """
@@ -105,8 +105,8 @@ def _epochs(records: Sequence[EpochRecord]) -> str:
     rows = [
         (
             str(record.epoch),
-            f"{record.training_loss:.4f}",
-            f"{record.validation_loss:.4f}",
+            loss_text(record.training_loss),
+            loss_text(record.validation_loss),
             f"{record.validation_accuracy:.2%}",
             f"{record.learning_rate:g}",
             f"{record.seconds:.1f}",

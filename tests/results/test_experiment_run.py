@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -223,6 +224,9 @@ def test_divergence_keeps_the_last_good_state(options, capsys):
         "--clip-gradient-norm, or check that the pictures are scaled.\n"
     )
     assert shown.err.count("\n") == 1
+    for text in (shown.out, (folder / "report.html").read_text()):
+        assert re.search(r"[ >]\d\.\d\de\+\d\d", text)
+        assert not re.search(r"[ >]\d{7}", text)
     assert results(folder)["stopped"] == "diverged"
     assert results(folder)["epochs"] == len(lines)
     assert snapshots(folder) == [str(len(lines))]
