@@ -20,7 +20,7 @@ from training.out_of_memory import memory_told
 from training.peers import PeerLost
 from training.records import EpochRecord
 from training.setup import prepare
-from training.snapshot_folder import set_aside, thin
+from training.snapshot_folder import holds_snapshot, set_aside, thin
 from training.stop_signals import StopSignals, stop_signals
 from training.trainer import Diverged, Stopped, Terminated, Trainer
 from training.watch import RunWatch
@@ -42,6 +42,8 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
     with joined(experiment.device) as group:
         _check_folder(experiment)
         trainer = prepare(experiment, group)
+        if group.peers:
+            group.peers.run = experiment.resume or experiment.out_dir
         with memory_told(trainer.experiment, trainer.estimate):
             return (_lead if group.is_first else _follow)(trainer)
 
@@ -49,6 +51,8 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
 def _lead(trainer: Trainer) -> dict[str, Any]:
     experiment = trainer.experiment
     folder = RunFolder(folder_of(experiment))
+    if trainer.group.peers:
+        trainer.group.peers.run = folder.path
     _introduce(trainer, folder.path)
     if experiment.test_only:
         return _test_only(trainer, folder)
@@ -123,6 +127,8 @@ def _train_to_an_end(trainer: Trainer, folder: RunFolder) -> str:
         if between:
             trainer.settle_alone()
         _tell_end(_conclude(trainer, folder, stopped, last_good=not between), folder.path)
+        if isinstance(ending, KeyboardInterrupt):
+            raise _interruption(folder.path) from None
         raise
     except (RuntimeError, MemoryError):
         _conclude(trainer, folder, "failed", last_good=True)
@@ -157,13 +163,20 @@ def _train(trainer: Trainer, folder: RunFolder, signals: StopSignals) -> str:
 
 def _ending(signals: StopSignals, folder: Path) -> BaseException:
     if signals.received in (None, signal.SIGINT):  # None: another process's signal
-        return KeyboardInterrupt()
-    ending = Terminated(
-        f"The training was asked to end by {signal.Signals(signals.received).name}; go on with "
-        f"--resume {folder}."
-    )
+        return _interruption(folder)
+    name = signal.Signals(signals.received).name
+    sentence = f"The training was asked to end by {name}"
+    ending = Terminated(f"{'; '.join([sentence, *_how_to_go_on(folder)])}.")
     ending.status = 128 + signals.received
     return ending
+
+
+def _interruption(folder: Path) -> KeyboardInterrupt:
+    return KeyboardInterrupt(*_how_to_go_on(folder))
+
+
+def _how_to_go_on(folder: Path) -> list[str]:
+    return [f"go on with --resume {folder}"] if holds_snapshot(folder) else []
 
 
 def _thin(trainer: Trainer, folder: RunFolder) -> None:

@@ -74,7 +74,7 @@ def test_ctrl_c_stops_after_the_batch_and_resume_alone_goes_on(digits, tmp_path)
     assert process.returncode == 130
     assert errors == (
         "\nCtrl-C: the run stops after this batch; Ctrl-C once more stops it at once\n"
-        "\nmanage.py: interrupted\n"
+        "\nmanage.py: interrupted; go on with --resume run\n"
     )
     (position,) = snapshots(tmp_path / "run")
     epochs, batch = map(int, position.split("-"))

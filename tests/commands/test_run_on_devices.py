@@ -144,7 +144,7 @@ def test_runs_that_end_too_early_go_on_with_any_number_of_devices(digits, start_
     thread.join()
     assert ranks[0].errors == (
         "manage.py: Process 2 of the 2 that train together has died; what it told, if anything, "
-        "stands above. Go on with --resume.\n"
+        "stands above. Go on with --resume run.\n"
     )
     assert ranks[0].output.count("\ninterrupted after ") == 1
     assert (ranks[1].output, ranks[1].errors) == ("", "")
