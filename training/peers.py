@@ -117,7 +117,8 @@ class Peers:
             what = f"Process {lost[0]} of the {number} has died"
         else:
             what = f"Processes {', '.join(lost[:-1])} and {lost[-1]} of the {number} have died"
-        return f"{what}; what it told, if anything, stands above. Go on with --resume {self.run or 'RUN'}."
+        advice = f"Go on with --resume {self.run or 'RUN'}."
+        return f"{what}; what it told, if anything, stands above. {advice}"
 
     def _lost(self) -> list[int]:
         """Returns the ranks of this machine's processes that have died, but not of losing another.
