@@ -218,6 +218,8 @@ def _conclude(
         "seconds": sum(record.seconds for record in folder.records()),
         "stopped": stopped,
     }
+    if trainer.reason:
+        results["reason"] = trainer.reason
     if trainer.best:
         results |= {
             "best_epoch": trainer.best.epoch,
@@ -251,7 +253,8 @@ def _tell_end(results: dict[str, Any], folder: Path) -> None:
     print(f"learning curve  {folder / 'learning-curve.png'}")
     print(f"report          {folder / 'report.html'}")
     epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
-    print(f"\n{results['stopped']} after {epochs}, {results['seconds']:.1f} s of training")
+    reason = f": {results['reason']}" if "reason" in results else ""
+    print(f"\n{results['stopped']} after {epochs}, {results['seconds']:.1f} s of training{reason}")
     if "best_epoch" in results:
         print(
             f"best validation accuracy {results['validation_accuracy']:.2%} "

@@ -176,13 +176,19 @@ def test_a_run_to_resume_can_be_tested(options, capsys):
     assert results(Path("run"))["testing_loss"] == found["testing_loss"]
 
 
-def test_rates_and_early_stopping_are_in_the_results(options):
+def test_rates_and_early_stopping_are_in_the_results(options, capsys):
     made = options(num_epochs=9, learning_rate=1e-9, lr_policy="step", lr_steps="1,3")
     run(made)
     rates = [float(line["learning_rate"]) for line in metrics(Path("run"))]
     assert rates == pytest.approx([1e-9, 1e-10, 1e-10] + [1e-11] * 6)
     found = run(options(num_epochs=9, learning_rate=1e-9, early_stopping=3, out_dir=Path("early")))
-    assert (found["stopped"], found["epochs"]) == ("converged", 4)
+    assert (found["stopped"], found["epochs"]) == ("stopped early", 4)
+    assert capsys.readouterr().out.endswith(
+        f"\nstopped early after 4 epochs, {found['seconds']:.1f} s of training: "
+        "3 epochs without a gain in validation accuracy\n"
+        f"best validation accuracy {found['validation_accuracy']:.2%} "
+        f"in epoch {found['best_epoch']} (*)\n"
+    )
 
 
 def test_the_weights_that_are_validated_are_the_average(options):
