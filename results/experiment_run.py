@@ -241,7 +241,10 @@ def _write(trainer: Trainer, folder: RunFolder, results: dict[str, Any]) -> None
     architecture = experiment.model_architecture
     picture = folder.path / "learning-curve.png"
     folder.write_results(results)
-    learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
+    if records:
+        learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
+    else:
+        picture.unlink(missing_ok=True)  # of another leg
     rows = layer_rows(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
     options = to_plain(experiment)
     report = folder.path / "report.html"
@@ -250,7 +253,8 @@ def _write(trainer: Trainer, folder: RunFolder, results: dict[str, Any]) -> None
 
 def _tell_end(results: dict[str, Any], folder: Path) -> None:
     print(f"run             {folder}")
-    print(f"learning curve  {folder / 'learning-curve.png'}")
+    if (picture := folder / "learning-curve.png").exists():
+        print(f"learning curve  {picture}")
     print(f"report          {folder / 'report.html'}")
     epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
     reason = f": {results['reason']}" if "reason" in results else ""

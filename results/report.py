@@ -40,18 +40,19 @@ def write_report(
     options: Mapping[str, Any],
     learning_curve: Path,
 ) -> None:
-    """Writes the page: the results, the learning curve, the network, the epochs, the options."""
-    picture = base64.b64encode(learning_curve.read_bytes()).decode()
+    """Writes the page: the results, the learning curve, the network, the epochs, the options.
+
+    Without epochs it has no learning curve, whose file is not read then.
+    """
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="subtitle">{html.escape(str(options["model_params"]))}</p>',
         f'<p class="subtitle">{html.escape(str(options["dataset_path"]))}</p>',
         _figures(results),
-        f'<img alt="Loss and validation accuracy by epoch" src="data:image/png;base64,{picture}">',
+        *([_picture(learning_curve)] if records else []),
         "<h2>Network</h2>",
         _network(layers),
-        "<h2>Epochs</h2>",
-        _epochs(records),
+        *(["<h2>Epochs</h2>", _epochs(records)] if records else []),
         "<h2>Options</h2>",
         _table(("option", "value"), [(key, str(value)) for key, value in options.items()], 2),
     ]
@@ -63,6 +64,11 @@ def write_report(
         + "\n</body></html>\n"
     )
     write_whole(path, page)
+
+
+def _picture(learning_curve: Path) -> str:
+    data = base64.b64encode(learning_curve.read_bytes()).decode()
+    return f'<img alt="Loss and validation accuracy by epoch" src="data:image/png;base64,{data}">'
 
 
 def _figures(results: Mapping[str, Any]) -> str:

@@ -191,6 +191,13 @@ def test_rates_and_early_stopping_are_in_the_results(options, capsys):
     )
 
 
+def test_without_an_epoch_there_is_no_learning_curve(options, capsys):
+    run(options(num_epochs=0))
+    assert "learning curve" not in capsys.readouterr().out
+    assert not Path("run/learning-curve.png").exists()
+    assert "<img" not in Path("run/report.html").read_text()
+
+
 def test_the_weights_that_are_validated_are_the_average(options):
     """After one update it is 0.1 of the weights at the start and 0.9 of those after it."""
     one_batch = {"num_epochs": 1, "batch_size": 1433, "learning_rate": 1.0}
