@@ -16,7 +16,7 @@ TRAINING, VALIDATION, BEST = "#4477aa", "#ee6677", "#228833"
 
 
 def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> None:
-    """Draws loss and validation accuracy over the epochs, one at least, into the PNG file `path`."""
+    """Draws loss and validation accuracy over one epoch or more into the PNG file `path`."""
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     epochs = [record.epoch for record in records]

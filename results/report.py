@@ -72,8 +72,10 @@ def _picture(learning_curve: Path) -> str:
 
 
 def _figures(results: Mapping[str, Any]) -> str:
+    tested, best = results.get("testing_epoch"), results.get("best_epoch")
+    of_epoch = f", epoch {tested}" if tested not in (None, best) else ""
     shown = [
-        ("testing accuracy", results.get("testing_accuracy"), "{:.2%}"),
+        (f"testing accuracy{of_epoch}", results.get("testing_accuracy"), "{:.2%}"),
         ("validation accuracy", results.get("validation_accuracy"), "{:.2%}"),
         ("best epoch", results.get("best_epoch"), "{}"),
         ("parameters", results.get("parameters"), "{:,}"),

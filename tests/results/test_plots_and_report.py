@@ -91,3 +91,15 @@ def test_the_report_is_one_page_that_needs_no_other_file(tmp_path):
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     for text in ("98.77%", "53,002", "finished", "Net <1>", "<b>&x", "4 × 8 × 8", "1,234"):
         assert text in page.texts
+
+
+@pytest.mark.parametrize(
+    ("tested", "name"), [(7, "testing accuracy"), (10, "testing accuracy, epoch 10")]
+)
+def test_the_report_names_a_tested_epoch_that_is_not_the_best(tmp_path, tested, name):
+    results = {"testing_accuracy": 0.5, "testing_epoch": tested, "best_epoch": 7}
+    options = {"dataset_path": "x", "model_params": ""}
+    write_report(tmp_path / "report.html", "Net", results, [], [], options, tmp_path / "none.png")
+    page = Page()
+    page.feed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.texts[page.texts.index("50.00%") + 1] == name
