@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,6 +52,6 @@ def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> No
 def _mark_best(axes: Axes, records: Sequence[EpochRecord]) -> None:
     best = max(records, key=lambda record: record.rank)
     label = f"best: {best.validation_accuracy:.2%} in epoch {best.epoch}"
-    style = {"color": BEST, "markersize": 8, "clip_on": False, "zorder": 4}
+    style: dict[str, Any] = {"color": BEST, "markersize": 8, "clip_on": False, "zorder": 4}
     axes.plot([best.epoch], [best.validation_accuracy], "o", label=label, **style)
     axes.legend(frameon=False, loc="lower right")
