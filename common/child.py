@@ -48,6 +48,11 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def under_torchrun() -> bool:
+    """Tells whether this process was started as one of a group, by torchrun or as it does."""
+    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+
+
 if __name__ == "__main__":
     threading.Thread(target=_end_with_input, daemon=True).start()
     del sys.argv[0]

@@ -20,11 +20,11 @@ import torch
 import yaml
 from torch.distributed import TCPStore
 
-from common.child import close_pipe, start_child
+from common.child import close_pipe, start_child, under_torchrun
 from common.errors import CommandError
 from common.options import checked, to_plain
 from results.run_folder import RunFolder, folder_of
-from training.distributed import common_device, under_torchrun
+from training.distributed import common_device
 from training.experiment import Experiment
 
 MANAGE = Path(__file__).parents[1] / "manage.py"

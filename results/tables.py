@@ -73,6 +73,11 @@ def network_table(
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *below])
 
 
+def loss_text(loss: float) -> str:
+    """Writes a loss as in 0.1234; one that explodes, from 100,000 on, as in 1.23e+05."""
+    return f"{loss:.4f}" if loss < 1e5 else f"{loss:.2e}"
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
     """Writes a shape as in 3 × 224 × 224."""
     return " × ".join(map(str, shape))

@@ -91,7 +91,7 @@ class Evaluation:
         arguments : sequence of str
             Of a new run, without its folder.
         num_devices : int
-            Its devices, which a snapshot does not record.
+            Its devices, which are the snapshot's too.
         environment : dict
             Variables beside this process's own.
         """

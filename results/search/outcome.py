@@ -11,7 +11,13 @@ from typing import Any
 from results.run_folder import RunFolder
 from training.records import EpochRecord
 
-WHOLE = ("finished", "converged", "out of time")
+WHOLE = {
+    "finished": "finished",
+    "converged": "converged",
+    "stopped early": "converged",  # by its own --early-stopping: the search's word is for a rung
+    "out of time": "out of time",
+}
+"""How a run may have ended by itself, and what the search calls that."""
 DIVERGED = 3  # run_experiment's exit status
 WORST = 1.0  # the error rate of an evaluation that failed
 LOG = "log.txt"
@@ -37,7 +43,7 @@ def settled(run: RunFolder) -> Result | None:
     if stopped not in WHOLE or "validation_accuracy" not in results:
         return None
     accuracy = results["validation_accuracy"]
-    return _ok(run, accuracy, stopped, results["epochs"], results["seconds"])
+    return _ok(run, accuracy, WHOLE[stopped], results["epochs"], results["seconds"])
 
 
 def halved(run: RunFolder, records: Sequence[EpochRecord]) -> Result:

@@ -29,8 +29,6 @@ from training.search.space import Space
 from training.stop_signals import STOPPING, StopSignals, stop_signals, tell
 
 LOOK_EVERY = 0.05  # seconds
-SNAPSHOT_MINUTES = 2.0
-"""How often an evaluation writes a snapshot to go on from, unless BASE_CMD says otherwise."""
 ENOUGH = 3
 """Failures in a row for the same reason that end a search."""
 NOTICE = "\n{name}: the evaluations stop after their batch; Ctrl-C {again}stops them at once\n"
@@ -284,8 +282,6 @@ class SearchRun:
         if evaluation.can_go_on:
             print(f"evaluation {trial['tid'] + 1} goes on from its snapshot", flush=True)
         experiment, arguments = self._base.experiment, self._arguments(trial)
-        if not experiment.snapshot_minutes and not experiment.snapshot_every:
-            arguments += ["--snapshot-minutes", str(SNAPSHOT_MINUTES)]
         if experiment.test_at_end:
             arguments.append("--no-test-at-end")
         evaluation.start(arguments, experiment.num_devices, self._places[place])

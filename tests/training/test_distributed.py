@@ -130,7 +130,7 @@ def test_several_learn_what_one_learns_and_end_together(number, mode, tmp_path, 
     assert ended - (tmp_path / "dies").stat().st_mtime < 10
     assert errors == (
         "one_of_several: Process 2 of the 3 that train together has died; what it told, if "
-        "anything, stands above. Go on with --resume.\n"
+        "anything, stands above. Go on with --resume RUN.\n"
     )
     assert {file.name for file in tmp_path.glob("saved-*")} == {"saved-0", "saved-2"}
 

@@ -19,12 +19,12 @@ def run(folder, log="", **results) -> RunFolder:
 REACHED = {"epochs": 7, "seconds": 2.5, "best_epoch": 3, "validation_accuracy": 0.75}
 
 
-@pytest.mark.parametrize("stopped", ["finished", "converged", "out of time"])
+@pytest.mark.parametrize("stopped", ["finished", "converged", "out of time", "stopped early"])
 def test_a_whole_run(tmp_path, stopped):
     assert settled(run(tmp_path, stopped=stopped, **REACHED)) == {
         "status": "ok",
         "loss": 0.25,
-        "stopped": stopped,
+        "stopped": "converged" if stopped == "stopped early" else stopped,
         "epochs": 7,
         "seconds": 2.5,
         "folder": "eval-0001-abc",
