@@ -87,6 +87,7 @@ class SearchFolder:
 
     def _check_same(self, search: Search) -> None:
         if not self.recipe.exists():
+            self._refuse_files_of_others()
             return
         before: dict[str, Any] = read_recipe(Search, self.recipe)
         now = {name: getattr(search, name) for name in before}
@@ -101,6 +102,14 @@ class SearchFolder:
             raise CommandError(
                 f"{self.path} holds a search with another {names}; choose another LOG_DIR, or go "
                 f"on with that search by {self.command_to_go_on()}."
+            )
+
+    def _refuse_files_of_others(self) -> None:
+        others = [entry.name for entry in self.path.iterdir() if entry.name != TRIALS]
+        if others:
+            raise CommandError(
+                f"{self.path} holds no search, but {min(others)}; choose a LOG_DIR that is new or "
+                "empty."
             )
 
 

@@ -183,7 +183,7 @@ class SearchRun:
         if self._space.left_out:
             print(f"    ({self._space.left_out})")
         if done := len(self._proposals.finished):
-            print(f"{done} of {search.max_evals} evaluations are done")
+            print(f"{done} evaluations are done already; --max-evals is {search.max_evals}")
         print(flush=True)
 
     def _make_halving(self) -> Halving:

@@ -274,7 +274,7 @@ def test_a_terminal_that_is_closed_and_a_signal_from_elsewhere(base, tmp_path):
 def test_three_failures_for_the_same_reason_end_the_search(base, tmp_path, capsys):
     """They are counted on over a restart."""
     log_dir = begun(tmp_path / "search")
-    arguments = [f"{base} --num-epochs 2", str(log_dir), "--learning-rate-range", "60,61"]
+    arguments = [f"{base} --num-epochs 2", str(log_dir), "--learning-rate-range", "-0.1,61"]
     arguments += ["--disabled-hyperparams", "update_func"]
     assert search(*arguments, "--max-evals", "2", "--num-parallel", "2") == 1
     assert "None of the 2 evaluations succeeded" in capsys.readouterr().err

@@ -71,10 +71,15 @@ class Parameter:
 
     @property
     def samples(self) -> tuple[Any, ...]:
-        """All options; of a range the lower end alone, or the middle where it has no end."""
+        """All options; of a range one close to its lower end, or the middle where it has no end.
+
+        Of uniform and loguniform it is no whole number, as few draws are.
+        """
         if self.options:
             return self.options
-        first, _, *q = self.arguments
+        first, second, *q = self.arguments
+        if self.function in ("uniform", "loguniform"):
+            first += (second - first) / 997
         lowest = math.exp(first) if self.is_logarithmic else first
         return (self.value(round(lowest / q[0]) * q[0] if q else lowest),)
 

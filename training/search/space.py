@@ -151,9 +151,15 @@ def _disabled(text: str) -> set[str]:
 def _learning_rate(text: str) -> Parameter:
     bounds = tuple(literal(part) for part in split_outside(text.strip("()[] "), ","))
     try:
-        return make_parameter("learning_rate", "loguniform", bounds)
+        rate = make_parameter("learning_rate", "loguniform", bounds)
     except CommandError as error:
         raise CommandError(f"--learning-rate-range is '{text}': {error}") from error
+    if bounds[0] >= 0:
+        raise CommandError(
+            f"--learning-rate-range is '{text}', which are rates from 1 up; give the natural "
+            "logarithms of the lowest and the highest rate, as in -7,-2 for 0.001 to 0.1."
+        )
+    return rate
 
 
 def _crops(experiment: Experiment, disabled: set[str]) -> tuple[list[Parameter], str]:

@@ -144,6 +144,15 @@ def test_a_folder_is_one_searchs(tmp_path):
         SearchFolder(search(tmp_path, "run_experiment --seed 2"))
 
 
+def test_a_folder_of_anything_else_is_left_alone(tmp_path):
+    results = tmp_path / "results.json"
+    results.write_text("of a run")
+    with pytest.raises(CommandError, match=r"holds no search, but results.json; choose a LOG_DIR"):
+        SearchFolder(search(tmp_path))
+    assert [*tmp_path.iterdir()] == [results]
+    assert results.read_text() == "of a run"
+
+
 def test_an_evaluations_folder_is_found_by_its_arguments(tmp_path):
     with SearchFolder(search(tmp_path)) as folder:
         first = folder.evaluation(3, ["--seed", "1"], ())
