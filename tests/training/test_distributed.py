@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -34,7 +33,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(mode: str, folder: Path, number: int, device: str = "cpu") -> int:
-    return run_processes([sys.executable, str(SCRIPT), mode, str(folder), device], number)
+    return run_processes([str(SCRIPT), mode, str(folder), device], number)
 
 
 def results(folder: Path, number: int) -> list[dict[str, Any]]:
