@@ -65,6 +65,8 @@ def throughput(bench: Bench, part: str) -> None:
     for precision in ("bfloat16", "float32"):
         own = f"run_experiment, {precision}"
         ways[own] = partial(speed, bench.ours, case, "--precision", precision)
+        compiled = partial(speed, bench.ours, case, "--precision", precision, "--compile")
+        loop(f"{own}, --compile", own, "", compiled)
         variant = bench.fastest(case, precision)
         name, given = f"one resident batch, {precision}, {variant}", (case, precision, variant)
         loop(name, own, "0.95", partial(speed, bench.resident, *given))

@@ -31,12 +31,16 @@ def test_memory():
 
 
 def test_memory_that_is_taken_is_not_available():
+    """In one of ten tries: other processes take memory, and give some back, at the same time."""
     taken = 3 * 10**8
-    before, _ = host.memory()
-    block = bytearray(b"x") * taken
-    during, _ = host.memory()
-    assert before - during == pytest.approx(taken, rel=0.5)
-    del block
+    differences = []
+    for _ in range(10):
+        before, _ = host.memory()
+        block = bytearray(b"x") * taken
+        during, _ = host.memory()
+        differences.append(before - during)
+        del block
+    assert any(difference == pytest.approx(taken, rel=0.3) for difference in differences)
 
 
 @pytest.mark.parametrize(
