@@ -9,6 +9,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 MEMORY_LIMITS = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
@@ -51,7 +52,7 @@ def memory() -> tuple[int, int]:
     """
     sizes = {}
     with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+        for line in MEMINFO.read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             sizes[name] = int(value.split()[0]) * 1024
     total = sizes.get("MemTotal") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
