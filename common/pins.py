@@ -1,9 +1,10 @@
-"""The versions that a requirements.txt pins."""
+"""The versions that a requirements.txt pins, and the oldest Python."""
 
 from __future__ import annotations
 
 import re
 
+OLDEST_PYTHON = (3, 11)
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w., -]*\])? *== *([\w.!+]+)[^\S\n]*(?:#.*)?$", re.MULTILINE)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from common.columns import aligned
 from common.progress import progress
 from datasets.dataset import Dataset, Subset
 from datasets.looks import Looks, look
@@ -185,13 +186,6 @@ def _table(dataset: Dataset) -> list[str]:
         rows.append((label, *(f"{n:,}" for n in [*numbers, sum(numbers)])))
     totals = [sum(column) for column in columns]
     rows.append(("total", *(f"{n:,}" for n in [*totals, sum(totals)])))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in rows
-    ]
+    lines = aligned(rows, left={0})
     rule = "-" * len(lines[0])
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]

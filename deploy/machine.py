@@ -34,7 +34,6 @@ SAID = 1000  # bytes that are kept of what comes in an answer's place
 CONNECT = 20  # seconds to connect in, unless the user says otherwise
 KEEP_ALIVE = 15.0  # seconds between two signs of life, which keep routers from forgetting
 SILENCE = 120.0  # seconds without one after which a connection is lost
-OLDEST_PYTHON = (3, 11)
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it says is raised as well
 

@@ -6,8 +6,9 @@ import shlex
 from dataclasses import dataclass, field
 
 from common.errors import CommandError
+from common.pins import OLDEST_PYTHON
 from common.sizes import size_text
-from deploy.machine import OLDEST_PYTHON, Machine
+from deploy.machine import Machine
 from deploy.remote.base import NAME
 from deploy.torch_build import Gpu
 

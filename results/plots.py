@@ -42,6 +42,12 @@ def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> No
         axes.set_xlim(0.5, max(epochs) + 0.5)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    finish(figure, title, path)
+
+
+def finish(figure: Figure, title: str, path: Path) -> None:
+    """Gives a figure its title and its axes their looks, and writes it as the PNG file `path`."""
+    for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.suptitle(title, fontsize=11)

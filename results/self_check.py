@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import CommandError
 from common.host import memory, nvidia_driver, processor, usable_cores
-from common.pins import pinned_versions
+from common.pins import OLDEST_PYTHON, pinned_versions
 from common.sizes import size_text
 from training.theano_flags import read_theano_flags
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from training.devices import Compute
 
 ROOT = Path(__file__).parents[1]
-OLDEST_PYTHON = (3, 11)
 LITTLE_DISK, TOO_LITTLE_DISK = 5 * 10**9, 2 * 10**8  # bytes
 LITTLE_MEMORY = 10**9
 SECONDS = 0.5  # that each computation is repeated for where it is timed

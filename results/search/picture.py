@@ -20,8 +20,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from common.files import whole_file
-from results.plots import BEST, TRAINING, VALIDATION
+from results.plots import BEST, TRAINING, VALIDATION, finish
 from results.search.table import Row, best_of
 from training.search.parameters import Parameter
 
@@ -67,12 +66,7 @@ def search_picture(
             axes.tick_params(labelleft=False)
         else:
             axes.set_ylabel("validation error")
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-    figure.suptitle(title, fontsize=11)
-    with whole_file(path) as partial:
-        figure.savefig(partial, format="png")
+    finish(figure, title, path)
 
 
 def _over_evaluations(axes: Axes, rows: Sequence[Row]) -> None:

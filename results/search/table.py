@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.columns import aligned
 from common.files import write_whole
 from results.search.outcome import Result
 
@@ -66,14 +67,7 @@ def evaluations_table(rows: Sequence[Row], names: Sequence[str]) -> str:
         error, place = ("", "") if row.failed else (f"{row.error:.2%}", str(rank))
         figures = (str(result["epochs"]), f"{result['seconds']:.1f}")
         cells.append((place, str(row.number), error, *figures, *values, row.outcome))
-    widths = [max(len(line[column]) for line in cells) for column in range(len(heads))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column < 5 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
+    lines = aligned(cells, left=range(5, len(heads)))
     lines.insert(1, "-" * max(map(len, lines)))
     if len(ranked) > SHOWN:
         lines.append(f"and {len(ranked) - SHOWN} more")
