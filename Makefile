@@ -15,7 +15,7 @@ experiment: .venv/installed
 	$(BIN)/python manage.py run_experiment --config experiments/digits.yaml
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

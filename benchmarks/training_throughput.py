@@ -65,6 +65,8 @@ def throughput(bench: Bench, part: str) -> None:
     for precision in ("bfloat16", "float32"):
         own = f"run_experiment, {precision}"
         ways[own] = partial(speed, bench.ours, case, "--precision", precision)
+        compiled = partial(speed, bench.ours, case, "--precision", precision, "--compile")
+        loop(f"{own}, --compile", own, "", compiled)
         variant = bench.fastest(case, precision)
         name, given = f"one resident batch, {precision}, {variant}", (case, precision, variant)
         loop(name, own, "0.95", partial(speed, bench.resident, *given))
@@ -139,10 +141,9 @@ def fashion(bench: Bench) -> None:
     manage = [sys.executable, str(ROOT / "manage.py")]
     source = ["--source", str(FASHION), "--name", "fashion-mnist"]
     output_of([*manage, "download_mnist", str(bench.folder), *source], {})
-    convnet = f"{CONVNET}:lc1_mp=True:ld0_num_units=256"
     cases = {
         "mlp": (0.88, "SingleLayerMlp", "num_units=512"),
-        "convnet": (0.915, "ConvNet", convnet),
+        "convnet": (0.915, "ConvNet", CONVNET),
     }
     if bench.quick:
         cases = {"mlp": (0.3, *cases["mlp"][1:])}

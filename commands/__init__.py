@@ -54,8 +54,9 @@ def main(argv: Sequence[str]) -> int:
         return error.status
     except SystemExit as leaving:  # of the option parser, after --help or a wrong option
         return int(leaving.code or 0)
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:  # which may say how to go on
+        said = "; ".join(["interrupted", *map(str, interruption.args)])
+        print(f"\n{PROGRAM}: {said}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # what reads the output has gone, and Python flushes once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from common.columns import aligned
 from common.progress import progress
 from datasets.dataset import Dataset, Subset
 from datasets.looks import Looks, look
@@ -190,13 +191,6 @@ def _table(dataset: Dataset) -> list[str]:
 
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Returns the lines of a table: first its head, last its totals; the first column is text."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in rows
-    ]
+    lines = aligned(rows, left={0})
     rule = "-" * len(lines[0])
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]

@@ -13,14 +13,14 @@ from results.launch import launch, needs_launch
 from results.plots import learning_curve
 from results.report import write_report
 from results.run_folder import RunFolder, folder_of, refuse_results
-from results.tables import layer_rows, network_table
+from results.tables import layer_rows, loss_text, network_table
 from training.distributed import joined
 from training.experiment import Experiment
 from training.out_of_memory import memory_told
 from training.peers import PeerLost
 from training.records import EpochRecord
 from training.setup import prepare
-from training.snapshot_folder import set_aside, thin
+from training.snapshot_folder import holds_snapshot, set_aside, thin
 from training.stop_signals import StopSignals, stop_signals
 from training.trainer import Diverged, Stopped, Terminated, Trainer
 from training.watch import RunWatch
@@ -42,6 +42,8 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
     with joined(experiment.device) as group:
         _check_folder(experiment)
         trainer = prepare(experiment, group)
+        if group.peers:
+            group.peers.run = experiment.resume or experiment.out_dir
         with memory_told(trainer.experiment, trainer.estimate):
             return (_lead if group.is_first else _follow)(trainer)
 
@@ -49,6 +51,8 @@ def run_experiment(experiment: Experiment) -> dict[str, Any]:
 def _lead(trainer: Trainer) -> dict[str, Any]:
     experiment = trainer.experiment
     folder = RunFolder(folder_of(experiment))
+    if trainer.group.peers:
+        trainer.group.peers.run = folder.path
     _introduce(trainer, folder.path)
     if experiment.test_only:
         return _test_only(trainer, folder)
@@ -96,7 +100,8 @@ def _introduce(trainer: Trainer, folder: Path) -> None:
     experiment = trainer.experiment
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in trainer.dataset.subsets.items())
     print(f"dataset {trainer.dataset.path}: {sizes}; {len(trainer.dataset.label_names)} labels")
-    print(f"device {trainer.compute}")
+    processes = f", {trainer.group.size} processes" if trainer.group.size > 1 else ""
+    print(f"device {trainer.compute}{processes}")
     if experiment.start_from_snapshot:
         batch = f", batch {trainer.batch}" if trainer.batch else ""
         print(f"going on from {experiment.start_from_snapshot}, epoch {trainer.epoch}{batch}")
@@ -122,6 +127,8 @@ def _train_to_an_end(trainer: Trainer, folder: RunFolder) -> str:
         if between:
             trainer.settle_alone()
         _tell_end(_conclude(trainer, folder, stopped, last_good=not between), folder.path)
+        if isinstance(ending, KeyboardInterrupt):
+            raise _interruption(folder.path) from None
         raise
     except (RuntimeError, MemoryError):
         _conclude(trainer, folder, "failed", last_good=True)
@@ -156,13 +163,20 @@ def _train(trainer: Trainer, folder: RunFolder, signals: StopSignals) -> str:
 
 def _ending(signals: StopSignals, folder: Path) -> BaseException:
     if signals.received in (None, signal.SIGINT):  # None: another process's signal
-        return KeyboardInterrupt()
-    ending = Terminated(
-        f"The training was asked to end by {signal.Signals(signals.received).name}; go on with "
-        f"--resume {folder}."
-    )
+        return _interruption(folder)
+    name = signal.Signals(signals.received).name
+    sentence = f"The training was asked to end by {name}"
+    ending = Terminated(f"{'; '.join([sentence, *_how_to_go_on(folder)])}.")
     ending.status = 128 + signals.received
     return ending
+
+
+def _interruption(folder: Path) -> KeyboardInterrupt:
+    return KeyboardInterrupt(*_how_to_go_on(folder))
+
+
+def _how_to_go_on(folder: Path) -> list[str]:
+    return [f"go on with --resume {folder}"] if holds_snapshot(folder) else []
 
 
 def _thin(trainer: Trainer, folder: RunFolder) -> None:
@@ -175,8 +189,8 @@ def _epoch_line(trainer: Trainer, record: EpochRecord) -> str:
     mark = " *" if best and best.epoch == record.epoch else ""
     return (
         f"epoch {record.epoch} of {trainer.experiment.num_epochs}: "
-        f"training loss {record.training_loss:.4f}, "
-        f"validation loss {record.validation_loss:.4f}, "
+        f"training loss {loss_text(record.training_loss)}, "
+        f"validation loss {loss_text(record.validation_loss)}, "
         f"validation accuracy {record.validation_accuracy:.2%}{mark}, "
         f"rate {record.learning_rate:g}, {record.seconds:.1f} s, "
         f"{record.images_per_second:,.0f} images/s ({_where_time_went(record)})"
@@ -204,6 +218,8 @@ def _conclude(
         "seconds": sum(record.seconds for record in folder.records()),
         "stopped": stopped,
     }
+    if trainer.reason:
+        results["reason"] = trainer.reason
     if trainer.best:
         results |= {
             "best_epoch": trainer.best.epoch,
@@ -225,7 +241,10 @@ def _write(trainer: Trainer, folder: RunFolder, results: dict[str, Any]) -> None
     architecture = experiment.model_architecture
     picture = folder.path / "learning-curve.png"
     folder.write_results(results)
-    learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
+    if records:
+        learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
+    else:
+        picture.unlink(missing_ok=True)  # of another leg
     rows = layer_rows(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
     options = to_plain(experiment)
     report = folder.path / "report.html"
@@ -234,10 +253,12 @@ def _write(trainer: Trainer, folder: RunFolder, results: dict[str, Any]) -> None
 
 def _tell_end(results: dict[str, Any], folder: Path) -> None:
     print(f"run             {folder}")
-    print(f"learning curve  {folder / 'learning-curve.png'}")
+    if (picture := folder / "learning-curve.png").exists():
+        print(f"learning curve  {picture}")
     print(f"report          {folder / 'report.html'}")
     epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
-    print(f"\n{results['stopped']} after {epochs}, {results['seconds']:.1f} s of training")
+    reason = f": {results['reason']}" if "reason" in results else ""
+    print(f"\n{results['stopped']} after {epochs}, {results['seconds']:.1f} s of training{reason}")
     if "best_epoch" in results:
         print(
             f"best validation accuracy {results['validation_accuracy']:.2%} "
@@ -267,5 +288,6 @@ def _testing(trainer: Trainer) -> dict[str, Any]:
 def _testing_line(results: dict[str, Any]) -> str:
     return (
         f"testing accuracy {results['testing_accuracy']:.2%}, "
-        f"testing loss {results['testing_loss']:.4f} (weights of epoch {results['testing_epoch']})"
+        f"testing loss {loss_text(results['testing_loss'])} "
+        f"(weights of epoch {results['testing_epoch']})"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import os
 import signal
@@ -21,16 +20,16 @@ import torch
 import yaml
 from torch.distributed import TCPStore
 
+from common.child import close_pipe, start_child, under_torchrun
 from common.errors import CommandError
 from common.options import checked, to_plain
 from results.run_folder import RunFolder, folder_of
-from training.distributed import common_device, under_torchrun
+from training.distributed import common_device
 from training.experiment import Experiment
 
 MANAGE = Path(__file__).parents[1] / "manage.py"
 NOTICE = 5.0  # seconds in which the others notice by themselves that one has failed
 GRACE = 120.0  # seconds in which they must end, with a snapshot
-PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -80,9 +79,9 @@ def launch(experiment: Experiment) -> dict[str, Any]:
         recipe = Path(temporary) / "experiment.yaml"
         text = yaml.safe_dump(to_plain(experiment), allow_unicode=True)
         recipe.write_text(text, encoding="utf-8")
-        command = [sys.executable, str(MANAGE), "run_experiment", "--config", str(recipe)]
-        command += [argument for argument in sys.argv if argument == "--traceback"]
-        status = run_processes(command, experiment.num_devices)
+        program = [str(MANAGE), "run_experiment", "--config", str(recipe)]
+        program += [argument for argument in sys.argv if argument == "--traceback"]
+        status = run_processes(program, experiment.num_devices)
     if status:
         with suppress(OSError):  # made above, and still empty
             folder.rmdir()
@@ -90,23 +89,25 @@ def launch(experiment: Experiment) -> dict[str, Any]:
     return RunFolder(folder).read_results() | {"run": str(folder)}
 
 
-def run_processes(command: Sequence[str], number: int) -> int:
-    """Runs a command in several processes at once, with torchrun's environment variables.
+def run_processes(program: Sequence[str], number: int) -> int:
+    """Runs a Python program in several processes at once, with torchrun's environment variables.
 
-    Returns 0, or the exit status of the first process that failed by itself; 1 where a signal
-    ended all that failed.
+    When this process ends, even by SIGKILL, they get a SIGTERM, upon which a training saves and
+    stops. Returns 0, or the exit status of the first process that failed by itself; 1 where a
+    signal ended all that failed.
     """
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         with _forwarding(processes):
             for rank in range(number):
-                processes.append(_start(command, rank, number, store.port))
+                processes.append(_start(program, rank, number, store.port))
             _wait(processes)
     finally:
         for process in processes:
             process.kill()
             process.wait()
+            close_pipe(process)
     failed = [process.returncode for process in processes if process.returncode]
     return next((status for status in failed if status > 0), 1 if failed else 0)
 
@@ -123,8 +124,7 @@ def _check_devices(experiment: Experiment) -> None:
         )
 
 
-def _start(command: Sequence[str], rank: int, number: int, port: int) -> subprocess.Popen[bytes]:
-    """Starts one process, in a session of its own: a terminal's Ctrl-C comes through `launch`."""
+def _start(program: Sequence[str], rank: int, number: int, port: int) -> subprocess.Popen[bytes]:
     variables = {
         "RANK": rank,
         "LOCAL_RANK": rank,
@@ -134,22 +134,13 @@ def _start(command: Sequence[str], rank: int, number: int, port: int) -> subproc
         "MASTER_PORT": port,
         "TORCHELASTIC_USE_AGENT_STORE": True,
     }
-    return subprocess.Popen(
-        command,
+    return start_child(
+        program,
         env={"TORCH_CPP_LOG_LEVEL": "ERROR"}
         | os.environ
         | {name: str(value) for name, value in variables.items()},
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if rank else None,
-        start_new_session=True,
-        preexec_fn=_end_with_parent,
     )
-
-
-def _end_with_parent() -> None:
-    """Asks the system for a SIGTERM when the launcher dies: the training saves and stops."""
-    with suppress(AttributeError, OSError):  # not Linux
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,12 +17,13 @@ TRAINING, VALIDATION, BEST = "#4477aa", "#ee6677", "#228833"
 
 
 def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> None:
-    """Draws loss and validation accuracy over the epochs into the PNG file `path`."""
+    """Draws loss and validation accuracy over one epoch or more into the PNG file `path`."""
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     epochs = [record.epoch for record in records]
     marker = "o" if len(records) <= 30 else ""
-    style = {"marker": marker, "markersize": 4, "linewidth": 1.6}
+    # Dots at an axis are drawn whole; all lies within the limits below.
+    style = {"marker": marker, "markersize": 4, "linewidth": 1.6, "clip_on": False, "zorder": 3}
     losses.plot(
         epochs, [r.training_loss for r in records], color=TRAINING, label="training", **style
     )
@@ -37,9 +39,15 @@ def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> No
     accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
     accuracies.set_ylim(top=min(accuracies.get_ylim()[1], 1.005))
     for axes in (losses, accuracies):
-        axes.set_xlim(0.5, max([*epochs, 1]) + 0.5)
+        axes.set_xlim(0.5, max(epochs) + 0.5)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    finish(figure, title, path)
+
+
+def finish(figure: Figure, title: str, path: Path) -> None:
+    """Gives a figure its title and its axes their looks, and writes it as the PNG file `path`."""
+    for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.suptitle(title, fontsize=11)
@@ -48,9 +56,8 @@ def learning_curve(records: Sequence[EpochRecord], title: str, path: Path) -> No
 
 
 def _mark_best(axes: Axes, records: Sequence[EpochRecord]) -> None:
-    if not records:
-        return
     best = max(records, key=lambda record: record.rank)
     label = f"best: {best.validation_accuracy:.2%} in epoch {best.epoch}"
-    axes.plot([best.epoch], [best.validation_accuracy], "o", color=BEST, markersize=8, label=label)
+    style: dict[str, Any] = {"color": BEST, "markersize": 8, "clip_on": False, "zorder": 4}
+    axes.plot([best.epoch], [best.validation_accuracy], "o", label=label, **style)
     axes.legend(frameon=False, loc="lower right")

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.files import write_whole
 from common.sizes import size_text
-from results.tables import LayerRow, shape_text
+from results.tables import LayerRow, loss_text, shape_text
 from training.records import EpochRecord
 
 STYLE = """
@@ -40,18 +40,19 @@ def write_report(
     options: Mapping[str, Any],
     learning_curve: Path,
 ) -> None:
-    """Writes the page: the results, the learning curve, the network, the epochs, the options."""
-    picture = base64.b64encode(learning_curve.read_bytes()).decode()
+    """Writes the page: the results, the learning curve, the network, the epochs, the options.
+
+    Without epochs it has no learning curve, whose file is not read then.
+    """
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="subtitle">{html.escape(str(options["model_params"]))}</p>',
         f'<p class="subtitle">{html.escape(str(options["dataset_path"]))}</p>',
         _figures(results),
-        f'<img alt="Loss and validation accuracy by epoch" src="data:image/png;base64,{picture}">',
+        *([_picture(learning_curve)] if records else []),
         "<h2>Network</h2>",
         _network(layers),
-        "<h2>Epochs</h2>",
-        _epochs(records),
+        *(["<h2>Epochs</h2>", _epochs(records)] if records else []),
         "<h2>Options</h2>",
         _table(("option", "value"), [(key, str(value)) for key, value in options.items()], 2),
     ]
@@ -65,9 +66,16 @@ def write_report(
     write_whole(path, page)
 
 
+def _picture(learning_curve: Path) -> str:
+    data = base64.b64encode(learning_curve.read_bytes()).decode()
+    return f'<img alt="Loss and validation accuracy by epoch" src="data:image/png;base64,{data}">'
+
+
 def _figures(results: Mapping[str, Any]) -> str:
+    tested, best = results.get("testing_epoch"), results.get("best_epoch")
+    of_epoch = f", epoch {tested}" if tested not in (None, best) else ""
     shown = [
-        ("testing accuracy", results.get("testing_accuracy"), "{:.2%}"),
+        (f"testing accuracy{of_epoch}", results.get("testing_accuracy"), "{:.2%}"),
         ("validation accuracy", results.get("validation_accuracy"), "{:.2%}"),
         ("best epoch", results.get("best_epoch"), "{}"),
         ("parameters", results.get("parameters"), "{:,}"),
@@ -105,8 +113,8 @@ def _epochs(records: Sequence[EpochRecord]) -> str:
     rows = [
         (
             str(record.epoch),
-            f"{record.training_loss:.4f}",
-            f"{record.validation_loss:.4f}",
+            loss_text(record.training_loss),
+            loss_text(record.validation_loss),
             f"{record.validation_accuracy:.2%}",
             f"{record.learning_rate:g}",
             f"{record.seconds:.1f}",

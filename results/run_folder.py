@@ -19,6 +19,7 @@ from common.files import cannot_write, make_folder, write_whole
 from common.options import to_plain
 from training.experiment import Experiment
 from training.records import EpochRecord
+from training.snapshot_folder import holds_snapshot
 from training.snapshots import resume
 
 RUNS = Path("runs")
@@ -107,10 +108,11 @@ class RunFolder:
 def refuse_results(folder: Path) -> None:
     """Raises CommandError where a folder holds the results of a run, which would be overwritten."""
     if any((folder / name).exists() for name in ("metrics.csv", "results.json")):
-        raise CommandError(
-            f"{folder} holds a run already; choose another --out-dir, or go on with it by "
-            f"run_experiment --resume {folder}."
-        )
+        if holds_snapshot(folder):
+            advice = f"or go on with it by run_experiment --resume {folder}"
+        else:
+            advice = "or remove the folder, as there is no snapshot to go on from"
+        raise CommandError(f"{folder} holds a run already; choose another --out-dir, {advice}.")
 
 
 def _without_length(experiment: Experiment) -> Experiment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from common.columns import aligned
 from common.sizes import size_text
 from lasagne.layers import Layer, count_params
 from training.layer_names import layer_names
@@ -60,17 +61,15 @@ def network_table(
     ]
     total = count_params(output_layer)
     cells.append(("total", "", "", f"{total:,}", size_text(sum(row.memory for row in rows))))
-    widths = [max(len(line[column]) for line in cells) for column in range(5)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
+    lines = aligned(cells, left=range(3))
     rule = "-" * max(map(len, lines))
     below = [str(estimate)] if estimate else []
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *below])
+
+
+def loss_text(loss: float) -> str:
+    """Writes a loss as in 0.1234; one that explodes, from 100,000 on, as in 1.23e+05."""
+    return f"{loss:.4f}" if loss < 1e5 else f"{loss:.2e}"
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -1,3 +1,4 @@
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +7,9 @@ import pytest
 
 from tests.forking import Zygote
 from tests.paths import FASHION_MNIST
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run beside one another, with a core for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,9 +41,10 @@ class Forked:
 
     def is_running(self) -> bool:
         """Whether it has not ended yet; sets `status`."""
-        if self.status is None:
-            self.status = self._zygote.ask(ended=self.pid)
-        return self.status is None
+        with self._zygote.lock:
+            if self.status is None:
+                self.status = self._zygote.ask(ended=self.pid)
+            return self.status is None
 
     def wait(self) -> int:
         """Waits for its end and returns its status."""
@@ -85,6 +87,7 @@ class Zygote:
             text=True,
         )
         self._count = 0
+        self.lock = threading.Lock()  # a test's threads may ask of one process at once
 
     def ask(self, **request: Any) -> Any:
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "architectures": {"common", "datasets", "lasagne"},
     "training": {"common", "datasets", "lasagne", "architectures"},
     "results": {"common", "datasets", "lasagne", "architectures", "training"},
+    "deploy": {"common"},
     "commands": {"common", "datasets", "lasagne", "architectures", "training", "results"},
 }
 FILES = [file for room in MAY_IMPORT for file in sorted((ROOT / room).rglob("*.py"))]

@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if "experiments/fashion-mnist" in command:
-        command += " --num-epochs 1"  # ten would take minutes
+        command += " --num-epochs 1 --labels-to-keep Bag,Sandal"  # ten of all would take minutes
     if "runs/fashion/model" in command:
         command = command.replace("snapshot-8", "snapshot-1").replace("epochs 10", "epochs 2")
     command = re.sub(r"\bpython\b", shlex.quote(sys.executable), command)

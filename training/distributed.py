@@ -15,12 +15,14 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from common.child import under_torchrun
 from common.errors import CommandError
 from lasagne.layers import BatchNormLayer
 from training.devices import choose_compute
@@ -98,6 +100,9 @@ class Group:
         if self.size == 1:
             return network
         synchronise(network, self)
+        for param in network.parameters():
+            if 1 in param.shape:
+                param.register_hook(partial(_with_strides, param.shape, param.stride()))
         wrapped = DistributedDataParallel(network, gradient_as_bucket_view=True)
         wrapped.broadcast_buffers = False  # running averages are alike already
         return wrapped
@@ -125,11 +130,6 @@ def synchronise(network: nn.Module, group: Group) -> None:
     for layer in network.modules():
         if isinstance(layer, BatchNormLayer) and 0 in layer.axes:
             layer.process_group = together
-
-
-def under_torchrun() -> bool:
-    """Tells whether this process was started as one of a group, by torchrun or as it does."""
-    return {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
 
 
 @contextmanager
@@ -176,6 +176,18 @@ def joined(device_name: str) -> Iterator[Group]:
             device_id=None if device.type == "cpu" else device,
         )
         yield Group(rank, size, device, peers)
+
+
+def _with_strides(shape: torch.Size, strides: tuple[int, ...], gradient: Tensor) -> Tensor:
+    """Returns a gradient with a parameter's own strides, where it lies in memory as that does.
+
+    The stride of an axis of length 1 means nothing: a convolution of one channel may give another,
+    of which DistributedDataParallel warns as of a gradient that it has to copy element by element.
+    """
+    relevant = [axis for axis, length in enumerate(shape) if length > 1]
+    if any(gradient.stride(axis) != strides[axis] for axis in relevant):
+        return gradient
+    return gradient.as_strided(shape, strides)
 
 
 def _prefer_loopback() -> None:

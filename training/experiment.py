@@ -96,7 +96,7 @@ class Experiment:
     early_stopping: int = 0
     """Stop after so many epochs in a row without a gain in validation accuracy; 0 = never."""
     max_minutes: float = 0.0
-    """Stop after so many minutes, with a snapshot; 0 = never."""
+    """Stop after so many minutes, which --resume counts anew, with a snapshot; 0 = never."""
     weight_decay: float = 0.0
     """L2 decay of the weights (Lasagne's tag `regularizable`, so not of biases)."""
     bias_rate_multiplier: float = 1.0
@@ -110,10 +110,12 @@ class Experiment:
     0.999; 0 = none."""
     snapshot_every: int = 0
     """Write a snapshot after every so many epochs; 0 = none on the way."""
-    snapshot_minutes: float = 0.0
-    """Write a snapshot after every so many minutes, within an epoch too; 0 = none on the way."""
+    snapshot_minutes: float = 10.0
+    """Write a snapshot after every so many minutes, within an epoch too; the next replaces it;
+    0 = none on the way."""
     keep_snapshots: int = 0
-    """Keep the newest so many snapshots, each with the best weights too; 0 = all."""
+    """Keep the newest so many snapshots of --snapshot-every, each with the best weights too;
+    0 = all. Of those of --snapshot-minutes the newest alone is kept, in any case."""
     snapshot_prefix: str = "model"
     """Snapshots are PREFIX.snapshot-EPOCH.safetensors in the run's folder."""
     snapshot_final_model: bool = True

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +10,6 @@ from datasets.dataset import Subset
 
 RUN_BYTES = 2**20  # what is read at once where instances are too many to be shuffled one by one
 MEMORY_PART = 0.5  # of the free memory that a file may take to be read in any order
-MEMORY_LIMITS = (  # of a container; the first is of version 2 of control groups
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 def chunk_instances(chunk_size: int, batch_size: int, count: int) -> int:
@@ -41,7 +35,7 @@ def run_length(subset: Subset, chunk_size: int, memory: int) -> int:
     Parameters
     ----------
     memory : int
-        Bytes that are free, see `free_memory`.
+        Bytes that are available, see `common.host.memory`.
 
     Returns
     -------
@@ -54,18 +48,6 @@ def run_length(subset: Subset, chunk_size: int, memory: int) -> int:
     if one_chunk or row_bytes * len(subset) <= MEMORY_PART * memory:
         return 1
     return max(1, -(-RUN_BYTES // max(1, row_bytes)))
-
-
-def free_memory() -> int:
-    """Returns how many bytes of memory are free, or used for nothing but to keep what was read.
-
-    No more than a container's limit; where the system tells neither, all of the machine's memory.
-    """
-    known = [int(path.read_text()) for path in MEMORY_LIMITS if _is_number(path)]
-    if Path("/proc/meminfo").is_file():
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        known += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
-    return min(known, default=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def epoch_order(count: int, rng: np.random.Generator, run: int = 1, chunk: int = 0) -> np.ndarray:
@@ -95,7 +77,3 @@ def epoch_order(count: int, rng: np.random.Generator, run: int = 1, chunk: int =
     for start in range(0, count, chunk):
         rng.shuffle(order[start : start + chunk])
     return order
-
-
-def _is_number(path: Path) -> bool:
-    return path.is_file() and path.read_text().strip().isdigit()

@@ -34,11 +34,17 @@ class Peers:
         The same for all of them.
     rank, size : int
         This process's, and how many there are.
+
+    Attributes
+    ----------
+    run : Path, optional
+        The folder that they train into, as far as this process knows it.
     """
 
     def __init__(self, store: distributed.Store, rank: int, size: int) -> None:
         self.rank = rank
         self.size = size
+        self.run: Path | None = None
         self._store = distributed.PrefixStore("peers", store)
         self._host = socket.gethostname()
         self._store.set(f"process/{rank}", f"{self._host} {os.getpid()}")
@@ -111,7 +117,8 @@ class Peers:
             what = f"Process {lost[0]} of the {number} has died"
         else:
             what = f"Processes {', '.join(lost[:-1])} and {lost[-1]} of the {number} have died"
-        return f"{what}; what it told, if anything, stands above. Go on with --resume."
+        advice = f"Go on with --resume {self.run or 'RUN'}."
+        return f"{what}; what it told, if anything, stands above. {advice}"
 
     def _lost(self) -> list[int]:
         """Returns the ranks of this machine's processes that have died, but not of losing another.

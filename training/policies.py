@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from common.errors import CommandError, unknown_name
 from training.experiment import Experiment
 from training.records import EpochRecord
+from training.stopping import Stop
 
 LOWEST_RATE = 1e-10
 CHANGES_PER_EPOCH = 50
@@ -23,7 +24,7 @@ class Decision:
 
     rate: float
     restore_best: bool = False
-    stop: bool = False
+    stop: Stop | None = None
 
 
 class RatePolicy:
@@ -66,8 +67,9 @@ class RatePolicy:
     def _a_tenth(self, record: EpochRecord, restore_best: bool = False) -> Decision:
         """Divides the rate by 10, and stops where that makes it too low to change a weight."""
         self.state["rate"] /= 10
-        too_low = self.state["rate"] < LOWEST_RATE
-        return Decision(self._rate_at(record.epoch), restore_best, stop=too_low)
+        reason = f"a learning rate below {LOWEST_RATE:g} changes nothing"
+        stop = Stop("converged", reason) if self.state["rate"] < LOWEST_RATE else None
+        return Decision(self._rate_at(record.epoch), restore_best, stop)
 
 
 class ConstantRate(RatePolicy):
@@ -153,7 +155,10 @@ class MirdlRate(RatePolicy):
         """Counts the epochs whose training loss rose, and acts where there were many."""
         if record.training_loss > self.state["lowest_training_loss"]:
             self.state["rises"] += 1
-            return Decision(self._rate_at(record.epoch), stop=self.state["rises"] > self.TOO_LONG)
+            rises = self.state["rises"]
+            reason = f"{rises} epochs in a row of a training loss above its lowest"
+            stop = Stop("stopped early", reason) if rises > self.TOO_LONG else None
+            return Decision(self._rate_at(record.epoch), stop=stop)
         if self.state["rises"] > self.LONG:
             self.state["rate"] /= 2
         self.state |= {"rises": 0, "lowest_training_loss": record.training_loss}

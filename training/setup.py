@@ -13,6 +13,7 @@ from torch import Tensor
 import lasagne
 from architectures.registry import build
 from common.errors import CommandError
+from common.host import memory
 from common.params import parse_names, parse_params
 from datasets.container import open_dataset
 from datasets.dataset import Dataset
@@ -27,7 +28,7 @@ from training.host_memory import keep_freed_memory
 from training.loss import check_smoothing
 from training.memory import estimate
 from training.micro_batches import choose_micro_batch_size
-from training.order import free_memory, run_length
+from training.order import run_length
 from training.out_of_memory import memory_told
 from training.policies import make_policy
 from training.snapshot_folder import newest_snapshot
@@ -35,7 +36,7 @@ from training.snapshots import Snapshot, check_fits, check_weights, load_snapsho
 from training.step import Step
 from training.trainer import Trainer
 from training.update_rule import optimizer_maker
-from training.views import choose_views
+from training.views import Views, choose_views
 
 LOWEST = {
     "num_epochs": 0,
@@ -67,9 +68,7 @@ def prepare(experiment: Experiment, group: Group = ALONE) -> Trainer:
     )
     dataset = _open(experiment)
     experiment = _with_order(experiment, dataset, group)
-    shape = network_shape(dataset, experiment.reshape_to)
-    views = choose_views(experiment, shape)
-    _check_sizes(experiment, views.training_views, group.size)
+    shape, views = _inputs(experiment, dataset, group.size)
     with memory_told(experiment):
         output_layer = _output_layer(experiment, views.input_shape, dataset)
         network = _network(output_layer, compute, experiment)
@@ -110,6 +109,31 @@ def prepare(experiment: Experiment, group: Group = ALONE) -> Trainer:
         check_weights(experiment.start_from_snapshot, snapshot.group("network"), wanted)
         trainer.restore(snapshot)
     return trainer
+
+
+def try_out(experiment: Experiment) -> None:
+    """Checks as much of an experiment as takes little time: opens the dataset, makes the network.
+
+    Raises CommandError where options, dataset and architecture don't fit one another.
+    """
+    _check(experiment)
+    make_policy(experiment)
+    choose_compute(experiment.device, experiment.precision, os.environ.get("THEANO_FLAGS", ""))
+    dataset = _open(experiment)
+    _, views = _inputs(experiment, dataset, experiment.num_devices)
+    with memory_told(experiment):
+        output_layer = _output_layer(experiment, views.input_shape, dataset)
+    optimizer_maker(experiment, output_layer)(experiment.learning_rate)
+
+
+def _inputs(
+    experiment: Experiment, dataset: Dataset, devices: int
+) -> tuple[tuple[int, ...], Views]:
+    """Returns an instance's shape for the network, and the views of it."""
+    shape = network_shape(dataset, experiment.reshape_to)
+    views = choose_views(experiment, shape)
+    _check_sizes(experiment, views.training_views, devices)
+    return shape, views
 
 
 def _from_snapshot(experiment: Experiment) -> Experiment:
@@ -166,7 +190,7 @@ def _with_order(experiment: Experiment, dataset: Dataset, group: Group) -> Exper
     """Returns the experiment with what it leaves to the machine at hand recorded."""
     if experiment.test_only or experiment.shuffle_run is not None:
         return experiment
-    run = run_length(dataset.subset("training"), experiment.chunk_size, free_memory())
+    run = run_length(dataset.subset("training"), experiment.chunk_size, memory()[0])
     return replace(experiment, shuffle_run=group.highest(run))
 
 

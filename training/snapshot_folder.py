@@ -16,6 +16,10 @@ NAME = re.compile(
     r"(?P<prefix>.*)\.snapshot-(?P<epoch>[0-9]+)(?:-(?P<batch>[0-9]+))?\.safetensors", re.DOTALL
 )
 
+RUN_FILES = ("experiment.yaml", "metrics.csv", "results.json")
+"""What a run's folder holds, one of them at least."""
+MOST_NAMED = 10  # runs, the newest, in a message
+
 
 class Found(NamedTuple):
     """A file by its name: after `epoch` whole epochs and `batch` batches of the next."""
@@ -63,12 +67,35 @@ def newest_snapshot(folder: Path, prefix: str | None = None) -> Path:
             warnings.warn(f"A snapshot is passed over: {error}", stacklevel=2)
         else:
             return one.path
+    if not found and not is_run(folder):
+        raise CommandError(_no_run(folder))
     which = f" of the prefix '{prefix}'" if prefix is not None else ""
     what = "only broken snapshots" if found else "no snapshot"
     raise CommandError(
-        f"{folder} holds {what}{which}, so that its run can't be taken up; start it anew, with "
-        "--snapshot-every or --snapshot-minutes to have some on the way."
+        f"{folder} holds {what}{which}, so that its run can't be taken up; start it anew with "
+        "another --out-dir, or remove the folder before, and give fewer --snapshot-minutes to have "
+        "one sooner."
     )
+
+
+def holds_snapshot(folder: Path) -> bool:
+    """Tells whether a run's folder holds a whole snapshot, to go on from."""
+    return any(_is_whole(one.path) for one in _found(folder, None))
+
+
+def is_run(folder: Path) -> bool:
+    """Tells whether a folder is a run's."""
+    return any((folder / name).is_file() for name in RUN_FILES)
+
+
+def _no_run(folder: Path) -> str:
+    runs = [each for each in folder.iterdir() if each.is_dir() and is_run(each)]
+    runs.sort(key=lambda run: run.stat().st_mtime, reverse=True)
+    if not runs:
+        return f"{folder} is no run's folder; give the folder of a run to --resume, as runs/NAME."
+    named = ", ".join(map(str, runs[:MOST_NAMED]))
+    more = f" and {len(runs) - MOST_NAMED} older ones" if len(runs) > MOST_NAMED else ""
+    return f"{folder} is no run's folder; give one of the runs in it to --resume: {named}{more}."
 
 
 def options_to_resume(folder: Path) -> dict[str, Any]:

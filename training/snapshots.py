@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.child import under_torchrun
 from common.errors import CommandError
 from common.files import whole_file
 from common.options import from_plain
@@ -28,7 +29,7 @@ FORMAT = 1
 KEY = "bandcamp-deep-learning"
 ADDED: dict[str, Any] = {"batch": 0, "progress": {}, "order": {}, "stopping": {}}
 """Entries of the header that older snapshots lack, and what they mean by it."""
-TRANSIENT = {"resume": None, "test_only": False, "out_dir": None, "num_devices": 1}
+TRANSIENT = {"resume": None, "test_only": False, "out_dir": None}
 """Options of one call, which a later one does not take over."""
 LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
 
@@ -176,7 +177,8 @@ def recorded_options(path: Path) -> dict[str, Any]:
     """Returns the options to go on with from a snapshot, by name, in the types of Experiment.
 
     They are those of its run, with what that run had come to: its policy's rate, and the precision
-    and scale that "auto" and None had stood for; but `TRANSIENT` ones have their default.
+    and scale that "auto" and None had stood for; but `TRANSIENT` ones have their default, and under
+    torchrun, which starts the processes itself, so has `num_devices`.
 
     Raises CommandError where the file is no snapshot.
     """
@@ -186,6 +188,8 @@ def recorded_options(path: Path) -> dict[str, Any]:
     recorded["learning_rate"] = header["policy"].get("rate", present)
     recorded["precision"] = header["precision"]
     recorded["input_scale"] = header["scale"]
+    if under_torchrun():
+        recorded["num_devices"] = 1
     return recorded | TRANSIENT | {"start_from_snapshot": path}
 
 

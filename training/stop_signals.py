@@ -32,7 +32,8 @@ class StopSignals:
         if self.received is None:
             self.received = number
             if self._told:
-                _tell(number)
+                notice = NOTICE_OF_CTRL_C if number == signal.SIGINT else NOTICE
+                tell(notice.format(name=signal.Signals(number).name))
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
 
@@ -62,11 +63,10 @@ def stop_signals(*, told: bool = True) -> Iterator[StopSignals]:
             signal.signal(number, handler)
 
 
-def _tell(number: int) -> None:
-    """Writes past Python's buffers, which the signal may have interrupted in the middle of a line.
+def tell(text: str) -> None:
+    """Writes to standard error past Python's buffers, which a signal may have interrupted.
 
     A terminal that has gone is no reason to lose the snapshot.
     """
-    notice = NOTICE.format(name=signal.Signals(number).name)
     with suppress(OSError):
-        os.write(2, (NOTICE_OF_CTRL_C if number == signal.SIGINT else notice).encode())
+        os.write(2, text.encode())

@@ -1,8 +1,17 @@
-"""When to stop because validation gains nothing any more."""
+"""Why a training stops before its last epoch, and when validation gains nothing any more."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from common.errors import CommandError
+
+
+class Stop(NamedTuple):
+    """An end before the last epoch: how results.json calls it, and what has led to it."""
+
+    stopped: str
+    reason: str
 
 
 class EarlyStopping:
@@ -18,7 +27,11 @@ class EarlyStopping:
         self.state: dict[str, float] = {"epochs_since_gain": 0}
         self._patience = patience
 
-    def after_epoch(self, gained: bool) -> bool:
-        """Returns whether to stop after an epoch that `gained`, or did not."""
+    def after_epoch(self, gained: bool) -> Stop | None:
+        """Returns why to stop after an epoch that `gained`, or did not; None = go on."""
         self.state["epochs_since_gain"] = 0 if gained else self.state["epochs_since_gain"] + 1
-        return 0 < self._patience <= self.state["epochs_since_gain"]
+        count = self.state["epochs_since_gain"]
+        if not 0 < self._patience <= count:
+            return None
+        epochs = "1 epoch" if count == 1 else f"{count} epochs"
+        return Stop("stopped early", f"{epochs} without a gain in validation accuracy")

@@ -36,7 +36,7 @@ from training.snapshot_folder import snapshot_name
 from training.snapshots import Snapshot, save_snapshot
 from training.state import capture, on_cpu, optimizer_state
 from training.step import Step
-from training.stopping import EarlyStopping
+from training.stopping import EarlyStopping, Stop
 from training.update_rule import restore_optimizer
 from training.watch import DIVERGED, GO_ON, INTERRUPTED, REASONS, SAVE, Watch
 
@@ -85,7 +85,7 @@ class Trainer:
     best : of the epochs so far, None before the first.
     weights_are_best : whether the network's weights are the best epoch's.
     begins_anew : whether an unfinished epoch of a snapshot could not be gone on with.
-    stopped : "finished" or "converged" once `epochs` has ended.
+    stopped, reason : "finished", "converged" or "stopped early" once `epochs` has ended, and why.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Trainer:
         self.best: Best | None = None
         self.weights_are_best = self.begins_anew = False
         self.estimate: MemoryEstimate | None = None
-        self.stopped = "finished"
+        self.stopped, self.reason = "finished", ""
         self._make_optimizer = make_optimizer
         self._generator = torch.Generator(compute.device)
         self._clock = Clock()
@@ -134,7 +134,7 @@ class Trainer:
         return float(self.step.optimizer.param_groups[0]["lr"])
 
     def epochs(self, watch: Watch | None = None) -> Iterator[EpochRecord]:
-        """Trains epoch by epoch, yielding each one's record, until the last or until converged.
+        """Trains epoch by epoch, yielding each one's record, until the last or a reason to stop.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Trainer:
             stop = self._conclude(record)
             yield record
             if stop:
-                self.stopped = "converged"
+                self.stopped, self.reason = stop
                 return
 
     def evaluate(self, subset: str) -> Evaluation:
@@ -350,8 +350,8 @@ class Trainer:
             done.copying,
         )
 
-    def _conclude(self, record: EpochRecord) -> bool:
-        """Notes the best, lets the policies decide, captures the state; returns whether to stop."""
+    def _conclude(self, record: EpochRecord) -> Stop | None:
+        """Notes the best, lets the policies decide, captures the state; returns why to stop."""
         best = self.best
         gained = best is None or record.validation_accuracy > best.accuracy
         if best is None or record.rank > (best.accuracy, -best.loss):
@@ -369,10 +369,10 @@ class Trainer:
         self._set_rate(decision.rate)
         self.epoch, self.batch = record.epoch, 0
         self.progress = EpochProgress()
-        stop = self.stopping.after_epoch(gained) or decision.stop
+        early = self.stopping.after_epoch(gained)
         self._last = None  # its memory is taken for the new one
         self._last = capture(self) if self.group.is_first else None
-        return stop
+        return decision.stop or early
 
     def _where(self, inputs: Tensor, labels: Tensor) -> str:
         """Names the batch, and the first layer that a process found in its part of it."""

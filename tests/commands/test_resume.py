@@ -70,7 +70,7 @@ def test_signals_stop_it_with_a_snapshot_within_the_epoch(digits, undisturbed, z
     arguments = ["--dataset-path", digits, *MLP, *EXACT, "--out-dir", folder]
     for number, status, told in (
         (signal.SIGTERM, 143, "was asked to end by SIGTERM; go on with --resume run."),
-        (signal.SIGINT, 130, "manage.py: interrupted"),
+        (signal.SIGINT, 130, "manage.py: interrupted; go on with --resume run"),
         (signal.SIGHUP, 129, "was asked to end by SIGHUP; go on with --resume run."),
     ):
         process, lines = zygote.run_experiment(*arguments), len(epochs(folder))
@@ -113,6 +113,7 @@ def test_ctrl_c_twice_stops_at_once_with_the_last_whole_epoch(digits, undisturbe
         process.signal(signal.SIGINT)
     assert process.wait() == 130, process.errors
     assert process.output.count("\ninterrupted after ") == 1
+    assert process.errors.endswith("\nmanage.py: interrupted; go on with --resume run\n")
     (position,) = snapshots(folder)
     assert int(position.partition("-")[0]) == len(epochs(folder))
     process = zygote.run_experiment("--resume", folder)

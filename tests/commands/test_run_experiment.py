@@ -74,7 +74,7 @@ def test_ctrl_c_stops_after_the_batch_and_resume_alone_goes_on(digits, tmp_path)
     assert process.returncode == 130
     assert errors == (
         "\nCtrl-C: the run stops after this batch; Ctrl-C once more stops it at once\n"
-        "\nmanage.py: interrupted\n"
+        "\nmanage.py: interrupted; go on with --resume run\n"
     )
     (position,) = snapshots(tmp_path / "run")
     epochs, batch = map(int, position.split("-"))
@@ -97,6 +97,8 @@ def test_test_only_gives_what_test_at_end_gave(digits, tmp_path, capsys):
     assert f"testing accuracy {first['testing_accuracy']:.2%}" in capsys.readouterr().out
     assert results(tmp_path / "run")["testing_loss"] == first["testing_loss"]
     assert results(tmp_path / "run")["best_epoch"] == first["best_epoch"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<span>testing accuracy</span>" in page
 
 
 def test_the_command_line_wins_over_the_snapshot(digits, tmp_path, capsys):

@@ -80,6 +80,14 @@ def test_two_devices_give_what_one_gives(digits, capfd):
     assert_close(run, Path("alone"))
 
 
+def test_gradients_of_one_channels_weights_are_no_reason_for_a_warning(digits, capfd):
+    """A convolution gives them other strides than the weights have."""
+    options = ["--dataset-path", digits, "--model-architecture", "ConvNet", "--device", "cpu"]
+    options += ["--model-params", "lc0_num_filters=4:ld0_num_units=8", "--num-epochs", "1"]
+    assert experiment(*options, "--precision", "float32", *TWO) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_under_torchrun_too(digits):
     options = ["--dataset-path", str(digits), "--model-architecture", "SingleLayerMlp", *EXACT]
     options += ["--batch-size", "101", "--num-epochs", "2", "--micro-batch-size", "7"]
@@ -136,7 +144,7 @@ def test_runs_that_end_too_early_go_on_with_any_number_of_devices(digits, start_
     thread.join()
     assert ranks[0].errors == (
         "manage.py: Process 2 of the 2 that train together has died; what it told, if anything, "
-        "stands above. Go on with --resume.\n"
+        "stands above. Go on with --resume run.\n"
     )
     assert ranks[0].output.count("\ninterrupted after ") == 1
     assert (ranks[1].output, ranks[1].errors) == ("", "")
@@ -156,8 +164,11 @@ def test_runs_that_end_too_early_go_on_with_any_number_of_devices(digits, start_
     assert f"going on from run/model.snapshot-{position}.safetensors" in output
     assert output.count("\ninterrupted after ") == 1
     assert snapshots(Path("run"))[-1].startswith(f"{len(metrics(Path('run')))}-")
-    # The rest is done by one.
-    assert experiment("--resume", "run") == 0
+    # What was said last goes on: two, until one is asked for.
+    assert experiment("--resume", "run", "--num-epochs", "20") == 0
+    assert "\ndevice cpu in float64, 2 processes\n" in capfd.readouterr().out
+    assert experiment("--resume", "run", "--num-epochs", "25", "--num-devices", "1") == 0
+    assert "\ndevice cpu in float64\n" in capfd.readouterr().out
     assert experiment(*options, "--out-dir", "alone") == 0
     assert_close(Path("run"), Path("alone"), interrupted=epochs + 1)
 

@@ -1,9 +1,9 @@
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common.errors import CommandError
-from common.params import parse_params
+from common.params import format_params, parse_params, split_outside
 
 
 def test_values_are_python_literals_or_text():
@@ -54,6 +54,24 @@ literals = st.one_of(
 def test_what_python_writes_is_read_back(params):
     text = ":".join(f"{name}={value!r}" for name, value in params.items())
     assert parse_params(text) == params
+
+
+nested = st.recursive(literals, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=5)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True), nested))
+def test_what_is_written_is_read_back(params):
+    assume(not any(isinstance(value, str) and "," in value for value in params.values()))
+    assert parse_params(format_params(params)) == params
+
+
+def test_text_is_written_without_quotes_where_it_needs_none():
+    params = {"pad": "same", "number": "3", "path": "a/b.py", "colon": "a:b", "size": (3, 5)}
+    assert format_params(params) == "pad=same:number='3':path=a/b.py:colon='a:b':size=(3, 5)"
+
+
+def test_splitting_outside_brackets_and_quotes():
+    assert split_outside("a,(b,c),'d,e',[f,(g,h)]", ",") == ["a", "(b,c)", "'d,e'", "[f,(g,h)]"]
 
 
 def test_text_is_never_executed():

@@ -1,8 +1,11 @@
 """What a run writes and says, and how it goes on, in this process."""
 
 import csv
+import itertools
+import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,9 +14,11 @@ from commands import main
 from commands.run_experiment import Options, run
 from common.errors import CommandError
 from tests.runs import assert_same_run, metrics, results, snapshots
+from training import watch
 from training.setup import prepare
 from training.snapshots import Snapshot, load_snapshot, read_header, save_snapshot
 from training.snapshots import resume as resume_from
+from training.trainer import Trainer
 
 MLP = {"model_architecture": "LasagneMnistExample", "model_params": "num_units=16"}
 EXACT = {"precision": "float32", "device": "cpu"}
@@ -34,10 +39,20 @@ def resume(*arguments: str) -> int:
 
 
 def test_snapshots_within_an_epoch_go_once_there_are_newer_ones(options):
-    run(options(snapshot_minutes=1e-9))
+    run(options(snapshot_minutes=1e-9, keep_snapshots=3))
     assert snapshots(Path("run")) == ["3"]
     run(options(out_dir=Path("whole")))
     assert_same_run(Path("run"), Path("whole"))
+
+
+def test_a_snapshot_is_written_every_ten_minutes_unless_told_otherwise(options, monkeypatch):
+    now = itertools.count(step=50.0)  # seconds, a batch each
+    clock = SimpleNamespace(monotonic=lambda: next(now))
+    monkeypatch.setattr(watch, "time", clock)
+    saved = []
+    monkeypatch.setattr(Trainer, "save", lambda self, folder: saved.append(self.batch))
+    run(options(num_epochs=1))
+    assert saved == [12, 0]  # 0: the last
 
 
 def test_the_newest_snapshots_are_kept(options):
@@ -126,7 +141,7 @@ def test_a_snapshot_that_was_cut_off_is_passed_over_with_a_warning(options, caps
     ("arguments", "status", "sentence"),
     [
         (["--resume", "none"], 1, "none does not exist; give the folder of a run to --resume"),
-        (["--resume", "empty"], 1, "empty holds no snapshot, so that its run can't be taken up"),
+        (["--resume", "empty"], 1, "empty is no run's folder; give the folder of a run to"),
         (["--resume", "file"], 1, "file is no folder; give the folder of a run"),
         (["--resume", "run", "--out-dir", "other"], 1, "goes on in that folder, not in --out-dir"),
         (["--resume", "run", "--start-from-snapshot", "run/a"], 2, "exclude each other; give one"),
@@ -161,13 +176,26 @@ def test_a_run_to_resume_can_be_tested(options, capsys):
     assert results(Path("run"))["testing_loss"] == found["testing_loss"]
 
 
-def test_rates_and_early_stopping_are_in_the_results(options):
+def test_rates_and_early_stopping_are_in_the_results(options, capsys):
     made = options(num_epochs=9, learning_rate=1e-9, lr_policy="step", lr_steps="1,3")
     run(made)
     rates = [float(line["learning_rate"]) for line in metrics(Path("run"))]
     assert rates == pytest.approx([1e-9, 1e-10, 1e-10] + [1e-11] * 6)
     found = run(options(num_epochs=9, learning_rate=1e-9, early_stopping=3, out_dir=Path("early")))
-    assert (found["stopped"], found["epochs"]) == ("converged", 4)
+    assert (found["stopped"], found["epochs"]) == ("stopped early", 4)
+    assert capsys.readouterr().out.endswith(
+        f"\nstopped early after 4 epochs, {found['seconds']:.1f} s of training: "
+        "3 epochs without a gain in validation accuracy\n"
+        f"best validation accuracy {found['validation_accuracy']:.2%} "
+        f"in epoch {found['best_epoch']} (*)\n"
+    )
+
+
+def test_without_an_epoch_there_is_no_learning_curve(options, capsys):
+    run(options(num_epochs=0))
+    assert "learning curve" not in capsys.readouterr().out
+    assert not Path("run/learning-curve.png").exists()
+    assert "<img" not in Path("run/report.html").read_text()
 
 
 def test_the_weights_that_are_validated_are_the_average(options):
@@ -209,6 +237,9 @@ def test_divergence_keeps_the_last_good_state(options, capsys):
         "--clip-gradient-norm, or check that the pictures are scaled.\n"
     )
     assert shown.err.count("\n") == 1
+    for text in (shown.out, (folder / "report.html").read_text()):
+        assert re.search(r"[ >]\d\.\d\de\+\d\d", text)
+        assert not re.search(r"[ >]\d{7}", text)
     assert results(folder)["stopped"] == "diverged"
     assert results(folder)["epochs"] == len(lines)
     assert snapshots(folder) == [str(len(lines))]

@@ -1,6 +1,7 @@
 """Processes for the devices of an experiment: started, ended together, refused."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,22 +12,59 @@ from common.errors import CommandError
 from common.options import to_plain
 from results import launch
 from results.launch import needs_launch, run_processes
+from tests.paths import ROOT
 from training.experiment import Experiment
 
 
-def test_the_first_failure_ends_all(monkeypatch):
+@pytest.fixture
+def program(tmp_path):
+    """Returns a function that writes a program and returns its file."""
+
+    def write(text: str) -> str:
+        file = tmp_path / "program.py"
+        file.write_text(text)
+        return str(file)
+
+    return write
+
+
+def test_the_first_failure_ends_all(program, monkeypatch):
     """The others get a SIGTERM, and the status is that of the one that failed by itself."""
-    program = "import os, sys, time; time.sleep(60 * (os.environ['RANK'] != '1')); sys.exit(3)"
+    text = "import os, sys, time; time.sleep(60 * (os.environ['RANK'] != '1')); sys.exit(3)"
     monkeypatch.setattr(launch, "NOTICE", 0.5)
     begin = time.monotonic()
-    assert run_processes([sys.executable, "-c", program], 3) == 3
+    assert run_processes([program(text)], 3) == 3
     assert time.monotonic() - begin < 10
 
 
-def test_processes_that_a_signal_ended_fail():
-    program = "import os; os.kill(os.getpid(), 9)"
-    assert run_processes([sys.executable, "-c", program], 2) == 1
-    assert run_processes([sys.executable, "-c", ""], 2) == 0
+def test_processes_that_a_signal_ended_fail(program):
+    assert run_processes([program("import os; os.kill(os.getpid(), 9)")], 2) == 1
+    assert run_processes([program("")], 2) == 0
+
+
+def test_all_end_with_a_launcher_that_is_killed(program, tmp_path):
+    text = (
+        "import os, pathlib, signal, sys, time\n"
+        "own = pathlib.Path(sys.argv[1], os.environ['RANK'])\n"
+        "def end(number, frame):\n"
+        "    own.write_text(str(number))\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "own.touch()\n"
+        "time.sleep(60)\n"
+    )
+    code = "import sys; from results.launch import run_processes; run_processes(sys.argv[1:], 2)"
+    command = [sys.executable, "-c", code, program(text), str(tmp_path)]
+    launcher = subprocess.Popen(command, cwd=ROOT)
+    files, deadline = [tmp_path / "0", tmp_path / "1"], time.monotonic() + 60
+    while not all(file.exists() for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    launcher.kill()
+    launcher.wait()
+    while not all(file.read_text() == "15" for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def experiment(**options) -> Experiment:

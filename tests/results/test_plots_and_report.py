@@ -2,6 +2,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from results.plots import learning_curve
@@ -16,13 +18,42 @@ def records(count: int) -> list[EpochRecord]:
     ]
 
 
-@pytest.mark.parametrize("count", [0, 1, 10, 200])
+@pytest.mark.parametrize("count", [1, 10, 200])
 def test_a_learning_curve_is_a_picture_with_lines_in_it(tmp_path, count):
     learning_curve(records(count), "ConvNet on digits.pkl.zip", tmp_path / "curve.png")
     picture = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB")).astype(int)
     assert picture.shape == (480, 1200, 3)
     red = (picture[..., 0] > 200) & (picture[..., 1] < 150) & (picture[..., 2] < 160)
-    assert red.sum() > (100 if count > 1 else 0)
+    assert red.sum() > (100 if count > 1 else 20)
+
+
+def drawn(monkeypatch, tmp_path, records) -> list[Axes]:
+    """The two axes of a learning curve."""
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    learning_curve(records, "x", tmp_path / "curve.png")
+    return figures[0].axes
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 40])
+def test_the_ticks_are_whole_epochs(monkeypatch, tmp_path, count):
+    for axes in drawn(monkeypatch, tmp_path, records(count)):
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks
+        assert all(tick == int(tick) >= (1 if count < 10 else 0) for tick in ticks)
+        labels = [text.get_text() for text in axes.get_xticklabels()]
+        assert not any("." in label for label in labels)
+
+
+def test_dots_at_an_edge_are_whole(monkeypatch, tmp_path):
+    perfect = [EpochRecord(1, 2.0, 1.0, 0.5, 0.1, 1.0, 9.0), EpochRecord(2, 0, 0, 1.0, 0.1, 1, 9)]
+    for axes in drawn(monkeypatch, tmp_path, perfect):
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        for line in axes.lines:
+            assert not line.get_clip_on()
+            for x, y in zip(*line.get_data(), strict=True):
+                assert left <= x <= right and bottom <= y <= top
 
 
 class Page(HTMLParser):
@@ -60,3 +91,15 @@ def test_the_report_is_one_page_that_needs_no_other_file(tmp_path):
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     for text in ("98.77%", "53,002", "finished", "Net <1>", "<b>&x", "4 × 8 × 8", "1,234"):
         assert text in page.texts
+
+
+@pytest.mark.parametrize(
+    ("tested", "name"), [(7, "testing accuracy"), (10, "testing accuracy, epoch 10")]
+)
+def test_the_report_names_a_tested_epoch_that_is_not_the_best(tmp_path, tested, name):
+    results = {"testing_accuracy": 0.5, "testing_epoch": tested, "best_epoch": 7}
+    options = {"dataset_path": "x", "model_params": ""}
+    write_report(tmp_path / "report.html", "Net", results, [], [], options, tmp_path / "none.png")
+    page = Page()
+    page.feed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.texts[page.texts.index("50.00%") + 1] == name

@@ -119,7 +119,13 @@ def test_a_folder_with_results_is_refused(tmp_path, experiment):
     refuse_results(tmp_path)
     folder = RunFolder(tmp_path / "run")
     folder.begin(experiment, 0)
-    with pytest.raises(CommandError, match="holds a run already"):
+    sentence = "holds a run already; choose another --out-dir, or "
+    with pytest.raises(CommandError, match=f"{sentence}remove the folder, as there is no snapshot"):
+        refuse_results(tmp_path / "run")
+    prepared = prepare(experiment)
+    list(prepared.epochs())
+    prepared.save(tmp_path / "run" / "deep")
+    with pytest.raises(CommandError, match=f"{sentence}go on with it by run_experiment --resume"):
         refuse_results(tmp_path / "run")
 
 

@@ -1,5 +1,7 @@
+import pytest
+
 from lasagne.layers import Conv2DLayer, DenseLayer, InputLayer, MaxPool2DLayer
-from results.tables import layer_rows, network_table, shape_text
+from results.tables import layer_rows, loss_text, network_table, shape_text
 from training.memory import MemoryEstimate
 
 
@@ -49,6 +51,14 @@ def test_layers_without_a_name_have_their_kind_and_position():
     layer = DenseLayer(DenseLayer(InputLayer((None, 3)), 4), 5, name="output")
     names = [row.name for row in layer_rows(layer, 1, "float32")]
     assert names == ["InputLayer0", "DenseLayer1", "output"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [(0.12345, "0.1235"), (99_999.0, "99999.0000"), (1e5, "1.00e+05"), (9.876e30, "9.88e+30")],
+)
+def test_a_loss_that_explodes_is_written_in_three_digits(loss, text):
+    assert loss_text(loss) == text
 
 
 def test_shapes_as_text():

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -34,7 +33,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(mode: str, folder: Path, number: int, device: str = "cpu") -> int:
-    return run_processes([sys.executable, str(SCRIPT), mode, str(folder), device], number)
+    return run_processes([str(SCRIPT), mode, str(folder), device], number)
 
 
 def results(folder: Path, number: int) -> list[dict[str, Any]]:
@@ -130,7 +129,7 @@ def test_several_learn_what_one_learns_and_end_together(number, mode, tmp_path, 
     assert ended - (tmp_path / "dies").stat().st_mtime < 10
     assert errors == (
         "one_of_several: Process 2 of the 3 that train together has died; what it told, if "
-        "anything, stands above. Go on with --resume.\n"
+        "anything, stands above. Go on with --resume RUN.\n"
     )
     assert {file.name for file in tmp_path.glob("saved-*")} == {"saved-0", "saved-2"}
 

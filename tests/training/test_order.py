@@ -1,13 +1,10 @@
-import os
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.dataset import Subset
-from training import order
-from training.order import RUN_BYTES, chunk_instances, epoch_order, free_memory, run_length
+from training.order import RUN_BYTES, chunk_instances, epoch_order, run_length
 
 
 def subset(count: int, row_bytes: int) -> Subset:
@@ -79,17 +76,6 @@ def test_a_chunk_has_whole_batches(chunk_size, batch_size, count, expected):
 )
 def test_instances_are_kept_together_only_where_they_are_too_many(chunk_size, memory, expected):
     assert run_length(subset(1000, 200_000), chunk_size, memory) == expected
-
-
-def test_free_memory_is_part_of_the_machines(tmp_path, monkeypatch):
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    free = free_memory()
-    assert 2**24 < free < machine
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(order, "MEMORY_LIMITS", (limit, tmp_path / "none"))
-    for text, expected in (("max\n", pytest.approx(free, rel=0.5)), ("1048576\n", 2**20)):
-        limit.write_text(text)
-        assert free_memory() == expected
 
 
 def test_a_large_instance_is_a_run_of_its_own():

@@ -198,7 +198,7 @@ def test_it_decides_as_worked_out_by_hand(name):
 
 
 def _flags(decision: Decision) -> dict[str, bool]:
-    return {"restore": decision.restore_best, "stop": decision.stop}
+    return {"restore": decision.restore_best, "stop": decision.stop is not None}
 
 
 @pytest.mark.parametrize("name", TRACES)
@@ -360,5 +360,6 @@ def test_from_the_default_rate_the_adaptive_one_stops_after_nine_cuts():
     while not stopped:
         epoch += 1
         stopped = policy.after_epoch(record(epoch, 1.0, 0.5), gained=False).stop
+    assert stopped == ("converged", "a learning rate below 1e-10 changes nothing")
     assert epoch == 4 * 9
     assert policy.state["rate"] == pytest.approx(1e-11)

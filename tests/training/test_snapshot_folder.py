@@ -114,6 +114,9 @@ def test_what_is_too_long_or_foreign_or_a_folder_is_passed_over(tmp_path):
 def test_sentences_where_there_is_nothing_to_go_on_from(tmp_path):
     with pytest.raises(CommandError, match=r"none does not exist; give the folder of a run"):
         newest_snapshot(tmp_path / "none")
+    (tmp_path / "experiment.yaml").touch()
+    with pytest.raises(CommandError, match=r"no snapshot, so .* another --out-dir, or remove the"):
+        newest_snapshot(tmp_path)
     write(tmp_path, (1, 0))
     file = tmp_path / "model.snapshot-1.safetensors"
     with pytest.raises(CommandError, match=r"is no folder; .* to --start-from-snapshot"):
@@ -125,7 +128,23 @@ def test_sentences_where_there_is_nothing_to_go_on_from(tmp_path):
         newest_snapshot(tmp_path)
 
 
-def test_options_come_from_the_newest_snapshot(tmp_path):
+def test_of_a_folder_of_runs_the_newest_are_named():
+    for number in range(12):
+        run = Path("runs", f"run-{number}")
+        run.mkdir(parents=True)
+        (run / "experiment.yaml").touch()
+        os.utime(run, (number, number))
+    Path("runs", "others").mkdir()
+    with pytest.raises(CommandError) as raised:
+        newest_snapshot(Path("runs"))
+    named = ", ".join(f"runs/run-{number}" for number in range(11, 1, -1))
+    assert str(raised.value) == (
+        "runs is no run's folder; give one of the runs in it to --resume: "
+        f"{named} and 2 older ones."
+    )
+
+
+def test_options_come_from_the_newest_snapshot(tmp_path, monkeypatch):
     old = snapshot(3, learning_rate=0.1, num_epochs=9)
     save_snapshot(old, tmp_path / snapshot_name("x", 3, 0))
     new = snapshot(3, 4, learning_rate=0.1, num_epochs=7, num_devices=2, resume=Path("elsewhere"))
@@ -133,9 +152,12 @@ def test_options_come_from_the_newest_snapshot(tmp_path):
     options = options_to_resume(tmp_path)
     assert options["num_epochs"] == 7
     assert options["learning_rate"] == 0.02  # the policy's, not that of a warm-up's batch
-    assert (options["num_devices"], options["resume"]) == (1, tmp_path)
+    assert (options["num_devices"], options["resume"]) == (2, tmp_path)
     assert options["start_from_snapshot"] == tmp_path / "x.snapshot-3-4.safetensors"
     Experiment(**options)
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):  # torchrun starts them itself
+        monkeypatch.setenv(name, "4")
+    assert options_to_resume(tmp_path)["num_devices"] == 1
 
 
 def test_thinning_keeps_the_newest_and_what_is_protected(tmp_path):

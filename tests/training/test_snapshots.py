@@ -102,17 +102,18 @@ def test_in_a_warm_up_the_rate_to_go_on_with_is_that_at_its_end(digits, tmp_path
 
 
 def test_options_of_one_call_are_not_taken_over(digits, tmp_path):
-    once = {"num_devices": 1, "out_dir": tmp_path / "out", "resume": None, "test_only": False}
+    once = {"out_dir": tmp_path / "out", "resume": None, "test_only": False}
     trainer = prepare(Experiment(digits, "SingleLayerMlp", num_epochs=1, **once))
     list(trainer.epochs())
     snapshot = capture(trainer)
-    others = {"num_devices": 4, "resume": "elsewhere", "test_only": True, "out_dir": "there"}
-    snapshot.header["experiment"] |= others
+    others = {"resume": "elsewhere", "test_only": True, "out_dir": "there"}
+    snapshot.header["experiment"] |= others | {"num_devices": 4}
     save_snapshot(snapshot, tmp_path / "x.safetensors")
     options = recorded_options(tmp_path / "x.safetensors")
     assert {name: options[name] for name in others} == {
-        "num_devices": 1, "resume": None, "test_only": False, "out_dir": None
+        "resume": None, "test_only": False, "out_dir": None
     }  # fmt: skip
+    assert options["num_devices"] == 4
     assert options["start_from_snapshot"] == tmp_path / "x.safetensors"
 
 

@@ -16,7 +16,7 @@ GAINS = [True, False, False, True, False, False, False, False, True, False]
 
 
 def follow(stopping: EarlyStopping, gains: list[bool]) -> list[bool]:
-    return [stopping.after_epoch(gained) for gained in gains]
+    return [bool(stopping.after_epoch(gained)) for gained in gains]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_it_counts_on_whatever_the_policy_does(name):
     stops = []
     for epoch in range(1, 12):
         policy.after_epoch(record(epoch, 1.0, 0.5), gained=epoch == 1)
-        stops.append(stopping.after_epoch(epoch == 1))
+        stops.append(bool(stopping.after_epoch(epoch == 1)))
     assert stops.index(True) == 9  # the tenth epoch: nine since the first
 
 

@@ -1,0 +1,1 @@
+"""Sets up a machine that one reaches by SSH, sends it the project, and runs experiments there."""

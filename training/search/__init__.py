@@ -1,0 +1,1 @@
+"""Searching for hyperparameters: what is searched, what is proposed, what is stopped early."""
