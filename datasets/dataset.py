@@ -15,9 +15,10 @@ import numpy as np
 from common.errors import CommandError, unknown_name
 
 if TYPE_CHECKING:
+    from datasets.joined import JoinedArray
     from datasets.sharded import ShardedArray
 
-Instances: TypeAlias = "np.ndarray | ShardedArray"
+Instances: TypeAlias = "np.ndarray | ShardedArray | JoinedArray"
 Layout = Literal["flat", "nhwc", "nchw"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SUBSETS = ("training", "validation", "testing")
@@ -33,17 +34,20 @@ class Subset:
 
     Parameters
     ----------
-    instances : np.ndarray or ShardedArray of shape (rows, ...)
+    instances : np.ndarray, ShardedArray or JoinedArray of shape (rows, ...)
         As they are stored, usually mapped from a file, or from many, and read-only.
     labels : np.ndarray of shape (n,), int32
         The label's index of every instance in use.
     rows : np.ndarray of shape (n,), optional
         The rows of `instances` in use, in order; None means all of them.
+    recordings : np.ndarray of shape (n,), int32, optional
+        The number of the recording that every instance is a patch of.
     """
 
     instances: Instances
     labels: np.ndarray
     rows: np.ndarray | None = None
+    recordings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -259,7 +263,8 @@ def _renumber(subset: Subset, new_index: np.ndarray) -> Subset:
     labels = new_index[subset.labels]
     positions = np.flatnonzero(labels >= 0)
     rows = positions if subset.rows is None else subset.rows[positions]
-    return Subset(subset.instances, labels[positions], rows)
+    recordings = None if subset.recordings is None else subset.recordings[positions]
+    return Subset(subset.instances, labels[positions], rows, recordings)
 
 
 def _copy_rows(source: np.ndarray, rows: np.ndarray | range, target: np.ndarray) -> None:

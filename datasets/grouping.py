@@ -46,12 +46,12 @@ def compiled(group_by: str | None) -> re.Pattern[str] | None:
     except re.error as error:
         raise CommandError(
             f"--group-by '{group_by}' is no regular expression: {error}; give one that finds what "
-            f"pictures of a group have in common, as in {EXAMPLE}."
+            f"those of a group have in common, as in {EXAMPLE}."
         ) from error
 
 
 def group_keys(pattern: re.Pattern[str] | None, names: Names) -> Keys:
-    """Returns what the pattern finds in the pictures' paths, by row.
+    """Returns what the pattern finds in the paths below the labels' folders, by row.
 
     Raises CommandError where it is found in none.
     """
@@ -63,8 +63,8 @@ def group_keys(pattern: re.Pattern[str] | None, names: Names) -> Keys:
             keys[row] = found.groups() or (found.group(),)
     if not keys:
         raise CommandError(
-            f"--group-by '{pattern.pattern}' is found in none of the pictures' paths, such as "
-            f"'{names[0][1]}'; give a regular expression that is found in some."
+            f"--group-by '{pattern.pattern}' is found in none of the paths below the labels' "
+            f"folders, such as '{names[0][1]}'; give a regular expression that is found in some."
         )
     return keys
 

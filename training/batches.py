@@ -14,6 +14,7 @@ from common.errors import CommandError
 from datasets.dataset import Dataset
 from datasets.mean import subset_mean, subset_moments
 from training.experiment import Experiment
+from training.log0m1v import Log0m1v
 from training.views import RESHAPE, Views
 from training.windows import Places, cut_all, cut_one
 
@@ -44,6 +45,8 @@ class Preparation:
         Of the arithmetic: torch.float32 or torch.float64.
     output_dtype : torch.dtype, optional
         Of the prepared batches; `dtype` unless given.
+    compression : Log0m1v, optional
+        What is done to spectrograms before anything else.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class Preparation:
         device: torch.device,
         dtype: torch.dtype,
         output_dtype: torch.dtype | None = None,
+        compression: Log0m1v | None = None,
     ) -> None:
         self.views = views
+        self._compression = compression
         self.scale = scale
         self._device = device
         self._dtype = dtype
@@ -93,7 +98,12 @@ class Preparation:
         return self.views.input_shape
 
     def for_training(
-        self, instances: Tensor, generator: torch.Generator, rows: slice, size: int
+        self,
+        instances: Tensor,
+        generator: torch.Generator,
+        rows: slice,
+        size: int,
+        recordings: Tensor | None = None,
     ) -> Tensor:
         """Prepares a part of a batch for training.
 
@@ -108,23 +118,31 @@ class Preparation:
             Which part of the batch `instances` are.
         size : int
             Instances of the whole batch.
+        recordings : Tensor of shape (n,), int64, optional
+            The recording of each, if instances are patches.
 
         Returns
         -------
         Tensor of shape (n × training_views, *input_shape)
             The views of an instance stand together.
         """
+        if self._compression:
+            instances = self._compression(instances, recordings)
         if self.views.window is None:
             return self._whole(instances)
         return self._cut(instances, self._draw(generator, rows, size))
 
-    def for_evaluation(self, instances: Tensor) -> Tensor:
+    def for_evaluation(self, instances: Tensor, recordings: Tensor | None = None) -> Tensor:
         """Prepares instances for evaluation, with the same windows of every one.
+
+        `recordings` as in `for_training`.
 
         Returns
         -------
         Tensor of shape (n × evaluation_views, *input_shape)
         """
+        if self._compression:
+            instances = self._compression(instances, recordings)
         if self.views.window is None:
             return self._whole(instances)
         count = len(instances)
@@ -212,7 +230,7 @@ class Preparation:
         Per feature they have an instance's memory; with windows, the picture is followed by its
         mirror image. Per channel they are a row of an input, so that whole rows are computed on.
         """
-        table = torch.from_numpy(values).to(self._device, self._dtype)
+        table = torch.from_numpy(np.asarray(values)).to(self._device, self._dtype)
         if not values.ndim:
             return table
         per_feature = values.size == math.prod(self.views.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -19,6 +20,8 @@ from training.clock import Clock
 from training.order import chunk_instances
 from training.transfer import Transfer, transfer_to
 
+Taken = tuple[Tensor, Tensor, Tensor | None]  # instances, labels, and the patches' recordings
+
 
 @dataclass(frozen=True)
 class RawBatch:
@@ -26,6 +29,7 @@ class RawBatch:
 
     instances: Tensor  # as stored, on the device; not to be written to: it may be the file itself
     labels: Tensor  # int64, on the device
+    recordings: Tensor | None  # int64, on the device: of which each is a patch
     rows: slice  # which part of the whole batch it is
     size: int  # of the whole batch
     index: int  # of the batch in the epoch
@@ -124,7 +128,8 @@ class ChunkStream:
         elif self._device.type == "cpu":
             yield _StoredChunk.of(self._subset, positions[0])
         else:
-            yield self._chunk(self._copied(), positions[0], positions[0])
+            instances, places = self._resident_instances()
+            yield self._chunk(instances, places[positions[0]], positions[0])
 
     def _read_ahead(self, positions: list[np.ndarray]) -> Generator[_Chunk]:
         transfer = transfer_to(self._device, self._subset)
@@ -151,21 +156,39 @@ class ChunkStream:
                 transfer.stop()
         self._clock.copying += transfer.seconds
 
-    def _copied(self) -> Tensor:
-        """Returns all instances on the device, where they stay."""
+    def _resident_instances(self) -> tuple[Tensor, np.ndarray]:
+        """Returns instances on the device, where they stay, and the place of each of the subset's.
+
+        Where they overlap so much that what they lie in takes less, that is copied, and they are
+        cut from it there.
+        """
+        rows = self._subset.rows
+        if rows is not None and (memory := _shared_memory(self._subset)) is not None:
+            if self._resident is None:
+                self._resident = self._copied(memory)
+            stored = self._subset.instances
+            assert isinstance(stored, np.ndarray)
+            strides = [stride // stored.itemsize for stride in stored.strides]
+            return self._resident.as_strided(stored.shape, strides), rows
         if self._resident is None:
-            began = time.perf_counter()
-            with closing(transfer_to(self._device, self._subset)) as transfer:
-                self._resident = transfer.empty(len(self))
-                filled = transfer.fill(self._resident, np.arange(len(self)), transfer.mark())
-                transfer.wait(filled)
-            self._clock.waiting += time.perf_counter() - began
-            self._clock.copying += transfer.seconds
-        return self._resident
+            self._resident = self._copied(self._subset)
+        return self._resident, np.arange(len(self))
+
+    def _copied(self, subset: Subset) -> Tensor:
+        began = time.perf_counter()
+        with closing(transfer_to(self._device, subset)) as transfer:
+            instances = transfer.empty(len(subset))
+            transfer.wait(transfer.fill(instances, np.arange(len(subset)), transfer.mark()))
+        self._clock.waiting += time.perf_counter() - began
+        self._clock.copying += transfer.seconds
+        return instances
 
     def _chunk(self, instances: Tensor, places: np.ndarray, positions: np.ndarray) -> _Chunk:
-        numbers = np.stack([places, self._subset.labels[positions]])
-        return _Chunk(instances, *_to_device(numbers, self._device))
+        subset = self._subset
+        numbers = [places, subset.labels[positions]]
+        if subset.recordings is not None:
+            numbers.append(subset.recordings[positions])
+        return _Chunk(instances, *_to_device(np.stack(numbers), self._device))
 
 
 class _Chunk(NamedTuple):
@@ -174,10 +197,12 @@ class _Chunk(NamedTuple):
     instances: Tensor
     places: Tensor  # int64, where in `instances` each one that is used stands
     labels: Tensor  # int64, of each one that is used
+    recordings: Tensor | None = None  # int64, of each one that is used
 
-    def take(self, part: slice) -> tuple[Tensor, Tensor]:
-        """Returns a copy of the instances, and the labels, of a part of what is used."""
-        return self.instances.index_select(0, self.places[part]), self.labels[part]
+    def take(self, part: slice) -> Taken:
+        """Returns a copy of the instances, and their labels, of a part of what is used."""
+        recordings = None if self.recordings is None else self.recordings[part]
+        return self.instances.index_select(0, self.places[part]), self.labels[part], recordings
 
 
 class _StoredChunk(NamedTuple):
@@ -187,23 +212,30 @@ class _StoredChunk(NamedTuple):
     mapped: Tensor | None  # `subset.instances`, where a tensor can be
     positions: np.ndarray
     labels: Tensor
+    recordings: Tensor | None
 
     @classmethod
     def of(cls, subset: Subset, positions: np.ndarray) -> _StoredChunk:
         stored = subset.instances
         mapped = _view(stored) if isinstance(stored, np.ndarray) and _usable(stored) else None
         labels = torch.from_numpy(subset.labels[positions].astype(np.int64))
-        return cls(subset, mapped, positions, labels)
+        recordings = None
+        if subset.recordings is not None:
+            recordings = torch.from_numpy(subset.recordings[positions].astype(np.int64))
+        return cls(subset, mapped, positions, labels, recordings)
 
-    def take(self, part: slice) -> tuple[Tensor, Tensor]:
+    def take(self, part: slice) -> Taken:
         """Returns the instances, not copied where they lie together, and their labels."""
-        positions, labels = self.positions[part], self.labels[part]
+        recordings = None if self.recordings is None else self.recordings[part]
+        return self._instances(self.positions[part]), self.labels[part], recordings
+
+    def _instances(self, positions: np.ndarray) -> Tensor:
         if self.mapped is None:
-            return torch.from_numpy(self.subset.read(positions)), labels
+            return torch.from_numpy(self.subset.read(positions))
         rows = positions if self.subset.rows is None else self.subset.rows[positions]
         if _is_run(rows):
-            return self.mapped[rows[0] : rows[-1] + 1], labels
-        return self.mapped.index_select(0, torch.from_numpy(rows.astype(np.int64))), labels
+            return self.mapped[rows[0] : rows[-1] + 1]
+        return self.mapped.index_select(0, torch.from_numpy(rows.astype(np.int64)))
 
 
 def _read_chunk(
@@ -214,6 +246,23 @@ def _read_chunk(
     instances = buffer[: len(positions)]
     filled = transfer.fill(instances, ascending, mark)
     return instances, np.searchsorted(ascending, positions), filled
+
+
+def _shared_memory(subset: Subset) -> Subset | None:
+    """Returns what overlapping instances lie in, if it is less than all of them.
+
+    Its rows are as long as the way from an instance to the next one.
+    """
+    stored = subset.instances
+    if not isinstance(stored, np.ndarray) or stored.flags.c_contiguous or not stored.size:
+        return None
+    low, high = np.lib.array_utils.byte_bounds(stored)
+    step = stored.strides[0]
+    if high - low >= len(subset) * math.prod(stored.shape[1:]) * stored.itemsize:
+        return None
+    shape = (high - low) // step, step // stored.itemsize
+    rows = np.lib.stride_tricks.as_strided(stored, shape, (step, stored.itemsize), writeable=False)
+    return Subset(rows, np.zeros(len(rows), np.int32))
 
 
 def _to_device(numbers: np.ndarray, device: torch.device) -> Tensor:

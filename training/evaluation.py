@@ -59,7 +59,7 @@ def evaluate(
     with progress(description, count, "images", shown=group.is_first) as advance:
         for raw in stream.batches(np.arange(count), max(1, batch_size // views)):
             if len(raw.labels):
-                inputs = preparation.for_evaluation(raw.instances)
+                inputs = preparation.for_evaluation(raw.instances, raw.recordings)
                 with compute.autocast():
                     outputs = network(inputs, deterministic=True)
                 scores = log_probabilities(outputs, views)

@@ -49,6 +49,26 @@ class Experiment:
     """An instance's shape for the network, as in '(1, 28, 28)' for flat pictures."""
     labels_to_keep: str = ""
     """Only these labels, as in jazz,metal; all unless given."""
+    folds: int = 10
+    """Parts of equal size, each with its share of every label, that the dataset is cut into for
+    --fold."""
+    fold: int | None = None
+    """Test on this fold, validate on the next one, train on all others. None: the dataset's own
+    subsets; recordings have none, and 1 is taken for them."""
+    fold_seed: int = 0
+    """Chooses among equally good folds."""
+    group_by: str | None = None
+    """Regular expression searched for in the recordings' paths below the labels' folders; those in
+    which it finds the same are in one fold, as those of an album."""
+    patch_frames: int = 250
+    """Frames of a patch, which is what a network sees of a spectrogram."""
+    patch_hop: int | None = None
+    """Frames from a recording's patch to its next one, first to first; None: a patch's length."""
+    patch_policy: Literal["all", "original"] = "all"
+    """original leaves out every recording's last whole patch, as MIRdl did."""
+    spectrogram_normalisation: Literal["training", "local", "global"] = "training"
+    """What the mean and deviation are taken of by which a spectrogram's log10(10000 x + 1) is
+    normalised: the training recordings, all (global, as in MIRdl's paper), or each one (local)."""
     shuffle: bool = True
     """Shuffle the training instances anew in every epoch."""
     shuffle_run: int | None = None

@@ -14,11 +14,12 @@ import lasagne
 from architectures.registry import build
 from common.errors import CommandError
 from common.host import memory
-from common.params import parse_names, parse_params
-from datasets.container import open_dataset
+from common.params import parse_params
 from datasets.dataset import Dataset
+from datasets.patches import PatchDataset
 from lasagne.layers import DenseLayer, InputLayer, Layer, Network, get_all_layers
 from lasagne.layers.conv.base import BaseConvLayer
+from training import log0m1v
 from training.averages import WeightAverage
 from training.batches import Preparation, network_shape, training_statistics
 from training.devices import Compute, choose_compute
@@ -34,6 +35,7 @@ from training.policies import make_policy
 from training.snapshot_folder import newest_snapshot
 from training.snapshots import Snapshot, check_fits, check_weights, load_snapshot
 from training.step import Step
+from training.subsets import open_subsets
 from training.trainer import Trainer
 from training.update_rule import optimizer_maker
 from training.views import Views, choose_views
@@ -76,7 +78,10 @@ def prepare(experiment: Experiment, group: Group = ALONE) -> Trainer:
     statistics = _statistics(experiment, dataset, shape, snapshot)
     scale = experiment.input_scale if experiment.input_scale is not None else 1 / dataset.scale
     dtypes = compute.dtype, _input_dtype(output_layer, compute)
-    preparation = Preparation(dataset, views, scale, statistics, compute.device, *dtypes)
+    compression = _compression(experiment, dataset, compute)
+    preparation = Preparation(
+        dataset, views, scale, statistics, compute.device, *dtypes, compression
+    )
     make_optimizer = optimizer_maker(experiment, output_layer)
     optimizer = make_optimizer(experiment.learning_rate)
     shares = dataset, network, compute, views.training_views, group.size
@@ -233,9 +238,7 @@ def _check_sizes(experiment: Experiment, per_instance: int, devices: int) -> Non
 
 
 def _open(experiment: Experiment) -> Dataset:
-    dataset = open_dataset(experiment.dataset_path)
-    if experiment.labels_to_keep:
-        dataset = dataset.keep_labels(parse_names(experiment.labels_to_keep))
+    dataset = open_subsets(experiment)
     needed = ["testing"] if experiment.test_only else ["training", "validation"]
     if experiment.test_at_end:
         needed.append("testing")
@@ -273,8 +276,22 @@ def _statistics(
 ) -> dict[str, np.ndarray]:
     """Returns the snapshot's, where it has what is asked for, else the training subset's."""
     asked = {"mean": experiment.subtract_mean, "std": experiment.divide_by_std}
+    if isinstance(dataset, PatchDataset):
+        asked = dict.fromkeys(asked, experiment.spectrogram_normalisation != "local")
     names = [name for name, wanted in asked.items() if wanted]
     held: dict[str, Tensor] = snapshot.tensors if snapshot else {}
     if all(name in held for name in names):
         return {name: held[name].numpy() for name in names}
+    if isinstance(dataset, PatchDataset):
+        return log0m1v.statistics(dataset, experiment) if names else {}
     return training_statistics(dataset, shape, experiment)
+
+
+def _compression(
+    experiment: Experiment, dataset: Dataset, compute: Compute
+) -> log0m1v.Log0m1v | None:
+    if not isinstance(dataset, PatchDataset):
+        return None
+    is_local = experiment.spectrogram_normalisation == "local"
+    local = log0m1v.of_each(dataset.source) if is_local else None
+    return log0m1v.Log0m1v(local, compute.device, compute.dtype)

@@ -285,7 +285,9 @@ class Trainer:
         return epoch_order(count, draws.order(), self.experiment.shuffle_run or 1, chunk)
 
     def _inputs(self, raw: RawBatch) -> tuple[Tensor, Tensor]:
-        inputs = self.preparation.for_training(raw.instances, self._generator, raw.rows, raw.size)
+        inputs = self.preparation.for_training(
+            raw.instances, self._generator, raw.rows, raw.size, raw.recordings
+        )
         return inputs, raw.labels.repeat_interleave(self.preparation.training_views)
 
     def _follow_policy(self, epochs: float) -> None:

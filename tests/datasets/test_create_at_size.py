@@ -208,7 +208,7 @@ def test_labels_and_numbers_of_pictures(tmp_path):
 
 BAD = [
     ({"group_by": "("}, r"--group-by '\(' is no regular expression: .*; give one"),
-    ({"group_by": "nothing"}, "--group-by 'nothing' is found in none of the pictures' paths, such"),
+    ({"group_by": "nothing"}, "--group-by 'nothing' is found in none of the paths below"),
     ({"labels": ["jazz", "flok"]}, "Unknown label 'flok'. Did you mean 'folk'"),
     ({"max_per_label": 0}, "--max-per-label is 0; give a number of pictures from 1"),
     (
