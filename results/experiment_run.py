@@ -9,11 +9,13 @@ from typing import Any
 from common.errors import CommandError
 from common.options import checked, to_plain
 from lasagne.layers import count_params
+from results.dataset_lines import dataset_lines
 from results.launch import launch, needs_launch
 from results.plots import learning_curve
 from results.report import write_report
 from results.run_folder import RunFolder, folder_of, refuse_results
 from results.tables import layer_rows, loss_text, network_table
+from results.testing import evaluated, testing_line, title_of
 from training.distributed import joined
 from training.experiment import Experiment
 from training.out_of_memory import memory_told
@@ -62,7 +64,7 @@ def _lead(trainer: Trainer) -> dict[str, Any]:
     stopped = _train_to_an_end(trainer, folder)
     results = _conclude(trainer, folder, stopped)
     if experiment.test_at_end:
-        results |= _testing(trainer)
+        results |= _testing(trainer, folder)
         _write(trainer, folder, results)
     _tell_end(results, folder.path)
     return results | {"run": str(folder.path)}
@@ -71,7 +73,8 @@ def _lead(trainer: Trainer) -> dict[str, Any]:
 def _follow(trainer: Trainer) -> dict[str, Any]:
     """Does what `_lead` does on the first process, and writes nothing."""
     if trainer.experiment.test_only:
-        return _testing(trainer)
+        evaluated(trainer)
+        return {}
     try:
         with trainer.group.watched(), stop_signals(told=False) as signals:
             for _ in trainer.epochs(RunWatch(signals, 0, 0, save=lambda: None)):
@@ -79,7 +82,9 @@ def _follow(trainer: Trainer) -> dict[str, Any]:
     except Stopped as stopped:
         if stopped.reason == "interrupted":
             return {}
-    return _testing(trainer) if trainer.experiment.test_at_end else {}
+    if trainer.experiment.test_at_end:
+        evaluated(trainer)
+    return {}
 
 
 def _check_folder(experiment: Experiment) -> None:
@@ -98,8 +103,7 @@ def _check_folder(experiment: Experiment) -> None:
 
 def _introduce(trainer: Trainer, folder: Path) -> None:
     experiment = trainer.experiment
-    sizes = ", ".join(f"{len(part):,} {name}" for name, part in trainer.dataset.subsets.items())
-    print(f"dataset {trainer.dataset.path}: {sizes}; {len(trainer.dataset.label_names)} labels")
+    print("\n".join(dataset_lines(trainer.dataset, experiment)))
     processes = f", {trainer.group.size} processes" if trainer.group.size > 1 else ""
     print(f"device {trainer.compute}{processes}")
     if experiment.start_from_snapshot:
@@ -242,7 +246,7 @@ def _write(trainer: Trainer, folder: RunFolder, results: dict[str, Any]) -> None
     picture = folder.path / "learning-curve.png"
     folder.write_results(results)
     if records:
-        learning_curve(records, f"{architecture} on {experiment.dataset_path.name}", picture)
+        learning_curve(records, title_of(experiment), picture)
     else:
         picture.unlink(missing_ok=True)  # of another leg
     rows = layer_rows(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
@@ -265,29 +269,18 @@ def _tell_end(results: dict[str, Any], folder: Path) -> None:
             f"in epoch {results['best_epoch']} (*)"
         )
     if "testing_accuracy" in results:
-        print(_testing_line(results))
+        print(testing_line("testing", results))
 
 
 def _test_only(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
     """Tests a snapshot; the figures join its run's, or go into a folder without results."""
-    results = folder.read_results() | _testing(trainer)
+    results = folder.read_results() | _testing(trainer, folder)
     _write(trainer, folder, results)
-    print(_testing_line(results))
+    print(testing_line("testing", results))
     return results | {"run": str(folder.path)}
 
 
-def _testing(trainer: Trainer) -> dict[str, Any]:
-    evaluation = trainer.evaluate("testing")
-    return {
-        "testing_loss": evaluation.loss,
-        "testing_accuracy": evaluation.accuracy,
-        "testing_epoch": trainer.best.epoch if trainer.best else 0,
-    }
-
-
-def _testing_line(results: dict[str, Any]) -> str:
-    return (
-        f"testing accuracy {results['testing_accuracy']:.2%}, "
-        f"testing loss {loss_text(results['testing_loss'])} "
-        f"(weights of epoch {results['testing_epoch']})"
-    )
+def _testing(trainer: Trainer, folder: RunFolder) -> dict[str, Any]:
+    tested = evaluated(trainer)
+    tested.write(folder.path, title_of(trainer.experiment))
+    return tested.results

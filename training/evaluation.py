@@ -24,6 +24,7 @@ class Evaluation:
     loss: float
     accuracy: float
     predictions: np.ndarray  # (instances,) int64
+    log_probabilities: np.ndarray | None = None  # (instances, labels) float32, where asked for
 
 
 @torch.inference_mode()
@@ -36,6 +37,7 @@ def evaluate(
     batch_size: int,
     description: str,
     after_batch: Callable[[], object] = lambda: None,
+    num_labels: int = 0,
 ) -> Evaluation:
     """Evaluates a network on all instances of a stream, the processes of a group each on a part.
 
@@ -49,12 +51,15 @@ def evaluate(
         Shown while it lasts.
     after_batch : callable
         May end it by an exception.
+    num_labels : int
+        How many labels there are, to keep the log probabilities of each.
     """
     views = preparation.evaluation_views
     count, device = len(stream), compute.device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     predictions = torch.zeros(count, dtype=torch.int64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
+    kept = torch.zeros(count, num_labels, dtype=torch.float32, device=device)
     start = 0
     with progress(description, count, "images", shown=group.is_first) as advance:
         for raw in stream.batches(np.arange(count), max(1, batch_size // views)):
@@ -66,13 +71,21 @@ def evaluate(
                 loss -= scores.gather(1, raw.labels[:, None]).sum(dtype=torch.float64)
                 predicted = scores.argmax(1)
                 correct += (predicted == raw.labels).sum()
-                predictions[start + raw.rows.start : start + raw.rows.stop] = predicted
+                part = slice(start + raw.rows.start, start + raw.rows.stop)
+                predictions[part] = predicted
+                if num_labels:
+                    kept[part] = scores.float()
             start += raw.size
             advance(raw.size)
             after_batch()
     loss, correct = group.sum(loss), group.sum(correct)
     predictions = group.sum(predictions)
-    return Evaluation(loss.item() / count, correct.item() / count, predictions.cpu().numpy())
+    return Evaluation(
+        loss.item() / count,
+        correct.item() / count,
+        predictions.cpu().numpy(),
+        group.sum(kept).cpu().numpy() if num_labels else None,
+    )
 
 
 def log_probabilities(outputs: Tensor, per_instance: int) -> Tensor:

@@ -158,13 +158,14 @@ class Trainer:
                 return
 
     def evaluate(self, subset: str) -> Evaluation:
-        """Evaluates the best weights on every instance of a subset."""
+        """Evaluates the best weights on every instance of a subset, with log probabilities."""
         trained = on_cpu(self.network.state_dict())
         try:
             if self.best:
                 self.network.load_state_dict(self.best.weights)
             with nullcontext() if self.best else self._averaged():
-                return self._evaluate(self._stream(subset), f"evaluating on {subset}")
+                labels = len(self.dataset.label_names)
+                return self._evaluate(self._stream(subset), f"evaluating on {subset}", None, labels)
         finally:
             self.network.load_state_dict(trained)
 
@@ -322,7 +323,11 @@ class Trainer:
         return self.progress.is_finite() and all(bool(one.isfinite().all()) for one in weights)
 
     def _evaluate(
-        self, stream: ChunkStream, description: str, watch: Watch | None = None
+        self,
+        stream: ChunkStream,
+        description: str,
+        watch: Watch | None = None,
+        num_labels: int = 0,
     ) -> Evaluation:
         part = self.step.micro_batch_size
         size = part * self.group.size if part else self.experiment.batch_size
@@ -332,7 +337,7 @@ class Trainer:
                 raise Stopped(REASONS[INTERRUPTED])
 
         parts = self.preparation, self.compute, self.group
-        return evaluate(self.network, stream, *parts, size, description, look)
+        return evaluate(self.network, stream, *parts, size, description, look, num_labels)
 
     def _averaged(self) -> AbstractContextManager[object]:
         """Returns the context in which the network has the weights that are validated."""

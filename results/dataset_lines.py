@@ -1,0 +1,35 @@
+"""What a run says of its dataset before it begins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datasets.dataset import Dataset, Subset
+from datasets.patches import PatchDataset
+from training.experiment import Experiment
+
+LEAK = (
+    "spectrograms are normalised over all recordings, those tested on too, as in MIRdl's paper: "
+    "what is known of them leaks into training"
+)
+
+
+def dataset_lines(dataset: Dataset, experiment: Experiment) -> list[str]:
+    """Returns what there is to train on, and how it was chosen."""
+    sizes = ", ".join(f"{_size(part)} {name}" for name, part in dataset.subsets.items())
+    lines = [f"dataset {dataset.path}: {sizes}; {len(dataset.label_names)} labels"]
+    if experiment.fold is not None or isinstance(dataset, PatchDataset):
+        lines.append(f"fold {experiment.fold or 1} of {experiment.folds} is tested on")
+    if isinstance(dataset, PatchDataset):
+        if dataset.num_too_short:
+            frames = experiment.patch_frames
+            lines.append(f"{dataset.num_too_short} recordings are shorter than {frames} frames")
+        if experiment.spectrogram_normalisation == "global":
+            lines.append(LEAK)
+    return lines
+
+
+def _size(subset: Subset) -> str:
+    if subset.recordings is None:
+        return f"{len(subset):,}"
+    return f"{len(subset):,} patches of {len(np.unique(subset.recordings)):,} recordings"
