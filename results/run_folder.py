@@ -24,6 +24,8 @@ from training.snapshots import resume
 
 RUNS = Path("runs")
 DEEPEST_PREFIX = 3  # folders that a --snapshot-prefix may go down and still be found
+WHOLE = ("finished", "converged", "stopped early", "out of time")
+"""How a run may have ended by itself, as results.json says."""
 COLUMNS = [field.name for field in dataclasses.fields(EpochRecord)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shlex
@@ -14,6 +13,7 @@ import yaml
 
 from common.errors import CommandError
 from common.files import make_folder, write_whole
+from common.lock import lock
 from common.options import read_recipe, to_plain
 from training.search.options import Search
 
@@ -116,16 +116,3 @@ class SearchFolder:
 def key_of(arguments: Sequence[str]) -> str:
     """Returns the hash of a command line's arguments: 8 hexadecimal digits of SHA-256."""
     return hashlib.sha256(shlex.join(arguments).encode()).hexdigest()[:8]
-
-
-def lock(handle: int) -> None:
-    """Locks an open file or folder as long as the handle, or a process that inherits it, lives.
-
-    Does nothing on a file system without locks. Raises BlockingIOError where another has it.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        pass

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from results.run_folder import RunFolder
+from results.child_run import LOG, reason_of
+from results.run_folder import WHOLE, RunFolder
 from training.records import EpochRecord
 
-WHOLE = {
-    "finished": "finished",
-    "converged": "converged",
-    "stopped early": "converged",  # by its own --early-stopping: the search's word is for a rung
-    "out of time": "out of time",
-}
-"""How a run may have ended by itself, and what the search calls that."""
 DIVERGED = 3  # run_experiment's exit status
 WORST = 1.0  # the error rate of an evaluation that failed
-LOG = "log.txt"
-PROMPT = "$ python manage.py "  # before each process's command line in the log
-TOLD = re.compile(r"^manage\.py: (?!warning: )(.*)", re.MULTILINE)
 NO_MEMORY = re.compile(r"memory\b.*\bnot enough|not enough memory", re.IGNORECASE)
 
 Result = dict[str, Any]
@@ -43,7 +32,9 @@ def settled(run: RunFolder) -> Result | None:
     if stopped not in WHOLE or "validation_accuracy" not in results:
         return None
     accuracy = results["validation_accuracy"]
-    return _ok(run, accuracy, WHOLE[stopped], results["epochs"], results["seconds"])
+    # By its own --early-stopping; the search's "stopped early" is for a rung.
+    stopped = "converged" if stopped == "stopped early" else stopped
+    return _ok(run, accuracy, stopped, results["epochs"], results["seconds"])
 
 
 def halved(run: RunFolder, records: Sequence[EpochRecord]) -> Result:
@@ -55,7 +46,7 @@ def halved(run: RunFolder, records: Sequence[EpochRecord]) -> Result:
 
 def failure(run: RunFolder, status: int) -> Result:
     """Returns the result of a run that failed, as bad as any can be."""
-    reason = _reason(run.path / LOG, status)
+    reason = reason_of(run.path / LOG, status)
     stopped = "failed"
     if status == DIVERGED:
         stopped = "diverged"
@@ -71,11 +62,6 @@ def failure(run: RunFolder, status: int) -> Result:
         "seconds": sum(record.seconds for record in records),
         "folder": run.path.name,
     }
-
-
-def signal_of(status: int) -> int:
-    """Returns the signal that ended a process, which may have told so by 128 + its number; or 0."""
-    return -status if status < 0 else max(0, status - 128)
 
 
 def kind(result: Result) -> str:
@@ -94,20 +80,3 @@ def _ok(run: RunFolder, accuracy: float, stopped: str, epochs: int, seconds: flo
         "seconds": seconds,
         "folder": run.path.name,
     }
-
-
-def _reason(log: Path, status: int) -> str:
-    """Returns the sentence that a run ended with, or the last line of its log."""
-    if status == 0:
-        return "it ended before its first epoch did"
-    if status == -signal.SIGKILL:
-        return "killed by SIGKILL, as the system does where memory ends"
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    text = text.rpartition(f"\n{PROMPT}")[2]  # of the last process
-    told = TOLD.findall(text)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if told:
-        return str(told[-1])
-    return lines[-1].strip() if lines else f"exit status {status}"

@@ -13,10 +13,11 @@ from typing import Any
 from common.errors import CommandError
 from common.options import checked
 from datasets.container import open_dataset
-from results.search.devices import environments
+from results.child_run import LOG, signal_of
+from results.places import environments
 from results.search.evaluation import Evaluation
 from results.search.folder import TRIALS, SearchFolder
-from results.search.outcome import LOG, Result, failure, halved, kind, settled, signal_of
+from results.search.outcome import Result, failure, halved, kind, settled
 from results.search.rehearsal import rehearse
 from results.search.summary import how_it_failed, summarise
 from results.search.table import Row, best_of, point_text, write_csv
@@ -284,7 +285,7 @@ class SearchRun:
         experiment, arguments = self._base.experiment, self._arguments(trial)
         if experiment.test_at_end:
             arguments.append("--no-test-at-end")
-        evaluation.start(arguments, experiment.num_devices, self._places[place])
+        evaluation.go_on_or_begin(arguments, experiment.num_devices, self._places[place])
 
     def _halve(self, trial: Trial, evaluation: Evaluation) -> None:
         """Stops an evaluation that is not among the better half; its result is that of the rung."""

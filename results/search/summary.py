@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from common.files import write_whole
+from results.child_run import LOG
 from results.search.folder import SearchFolder
-from results.search.outcome import LOG, Result
+from results.search.outcome import Result
 from results.search.table import Row, best_of, evaluations_table
 from training.search.base_command import BaseCommand
 from training.search.options import Search

@@ -3,8 +3,9 @@ import signal
 
 import pytest
 
+from results.child_run import signal_of
 from results.run_folder import RunFolder
-from results.search.outcome import failure, halved, kind, settled, signal_of
+from results.search.outcome import failure, halved, kind, settled
 from tests.training.search.test_halving import records
 
 

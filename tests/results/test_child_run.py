@@ -1,4 +1,4 @@
-"""An evaluation's process: its devices, its lock, and its end with the search's."""
+"""A run in a process: its devices, its lock, and its end with the starter's; a search's folder."""
 
 import signal
 import time
@@ -9,9 +9,9 @@ import pytest
 from commands import main
 from common.errors import CommandError
 from common.host import usable_cores
-from results.search import devices, evaluation
-from results.search.devices import environments
-from results.search.evaluation import Evaluation
+from results import child_run, places
+from results.child_run import ChildRun
+from results.places import environments
 from results.search.folder import SearchFolder, key_of
 from training.experiment import Experiment
 from training.search.options import Search
@@ -27,11 +27,11 @@ def until(condition) -> None:
 def test_a_child_keeps_its_log_locked(tmp_path, monkeypatch):
     program = tmp_path / "program.py"
     program.write_text("import sys, time\nprint(sys.argv[1:], flush=True)\ntime.sleep(60)\n")
-    monkeypatch.setattr(evaluation, "MANAGE", program)
-    first, second = Evaluation(tmp_path / "eval"), Evaluation(tmp_path / "eval")
+    monkeypatch.setattr(child_run, "MANAGE", program)
+    first, second = ChildRun(tmp_path / "eval"), ChildRun(tmp_path / "eval")
     assert first.take()
     assert not second.take()
-    first.start(["--num-epochs", "3"], 1, {})
+    first.go_on_or_begin(["--num-epochs", "3"], 1, {})
     assert not second.take()
     log = tmp_path / "eval" / "log.txt"
     until(lambda: log.read_text().count("\n") == 2)
@@ -55,11 +55,11 @@ def test_one_that_does_not_end_is_killed(tmp_path, monkeypatch):
         "print(flush=True)\n"
         "time.sleep(60)\n"
     )
-    monkeypatch.setattr(evaluation, "MANAGE", program)
-    monkeypatch.setattr(evaluation, "GRACE", 0.2)
-    stubborn = Evaluation(tmp_path / "eval")
+    monkeypatch.setattr(child_run, "MANAGE", program)
+    monkeypatch.setattr(child_run, "GRACE", 0.2)
+    stubborn = ChildRun(tmp_path / "eval")
     assert stubborn.take()
-    stubborn.start([], 1, {})
+    stubborn.go_on_or_begin([], 1, {})
     until(lambda: (tmp_path / "eval" / "log.txt").read_text().count("\n") == 2)
     stubborn.stop()
     until(lambda: stubborn.poll() is not None)
@@ -68,9 +68,9 @@ def test_one_that_does_not_end_is_killed(tmp_path, monkeypatch):
 
 def command_line(folder: Path, arguments: list[str], num_devices: int = 1) -> str:
     """Starts an evaluation's process and kills it at once; returns what its log begins with."""
-    one = Evaluation(folder)
+    one = ChildRun(folder)
     assert one.take()
-    one.start(arguments, num_devices, {})
+    one.go_on_or_begin(arguments, num_devices, {})
     one.kill()
     lines = (folder / "log.txt").read_text().splitlines()
     return [line for line in lines if line.startswith("$ ")][-1].partition("manage.py ")[2]
@@ -84,10 +84,10 @@ def test_a_run_goes_on_from_a_whole_snapshot_and_else_begins_anew(digits, tmp_pa
     resumed = f"run_experiment --resume {folder} --num-devices 4"
     last, first = (folder / f"model.snapshot-{epoch}.safetensors" for epoch in (2, 1))
     last.write_bytes(last.read_bytes()[:-1])  # a power failure
-    assert Evaluation(folder).can_go_on
+    assert ChildRun(folder).can_go_on
     assert command_line(folder, run, num_devices=4) == resumed
     first.rename(folder / "model.snapshot-1.before-1.safetensors")  # as `set_aside` does
-    assert not Evaluation(folder).can_go_on
+    assert not ChildRun(folder).can_go_on
     assert (folder / "metrics.csv").exists()
     assert command_line(folder, ["--seed", "3"]) == f"run_experiment --seed 3 --out-dir {folder}"
     assert not (folder / "metrics.csv").exists()
@@ -121,7 +121,7 @@ def test_gpus_are_dealt_out_and_cores_shared(monkeypatch):
 def test_the_gpus_are_those_that_pytorch_sees(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(devices, "COUNT", "print(2)")
+    monkeypatch.setattr(places, "COUNT", "print(2)")
     assert environments(2, experiment(), {}) == [
         {"CUDA_VISIBLE_DEVICES": "0"},
         {"CUDA_VISIBLE_DEVICES": "1"},
