@@ -17,6 +17,7 @@ from results.run_folder import RunFolder, folder_of, refuse_results
 from results.tables import layer_rows, loss_text, network_table
 from results.testing import evaluated, testing_line, title_of
 from training.distributed import joined
+from training.endings import Diverged, Stopped, Terminated
 from training.experiment import Experiment
 from training.out_of_memory import memory_told
 from training.peers import PeerLost
@@ -24,7 +25,7 @@ from training.records import EpochRecord
 from training.setup import prepare
 from training.snapshot_folder import holds_snapshot, set_aside, thin
 from training.stop_signals import StopSignals, stop_signals
-from training.trainer import Diverged, Stopped, Terminated, Trainer
+from training.trainer import Trainer
 from training.watch import RunWatch
 
 

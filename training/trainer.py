@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import CommandError
 from common.progress import progress
 from datasets.dataset import Dataset
 from lasagne.layers import BatchNormLayer, Layer, Network
@@ -24,6 +23,7 @@ from training.clock import Clock
 from training.devices import Compute
 from training.distributed import ALONE, Group
 from training.draws import Draws
+from training.endings import Diverged, Stopped
 from training.epoch_progress import EpochProgress
 from training.evaluation import Evaluation, evaluate
 from training.experiment import Experiment
@@ -44,24 +44,6 @@ CHECK_EVERY = 50  # batches between two looks at the loss, which make a GPU wait
 # The options that decide which instances are in which batch.
 ORDER = ["seed", "batch_size", "num_crops", "mirror_crops", "random_mirror"]
 ORDER += ["shuffle", "shuffle_run"]
-
-
-class Diverged(CommandError):
-    """The training loss is no longer a finite number."""
-
-    status = 3
-
-
-class Stopped(Exception):
-    """The training was stopped between two batches; `reason` is what results.json says."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Terminated(CommandError):
-    """A signal other than Ctrl-C's asked the training to end; the status is 128 + its number."""
 
 
 @dataclass(frozen=True)

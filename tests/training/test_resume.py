@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.runs import snapshots
+from training.endings import Diverged, Stopped
 from training.experiment import Experiment, UpdateRule
 from training.setup import prepare
 from training.snapshots import load_snapshot, resume
 from training.state import capture
-from training.trainer import Diverged, Stopped
 from training.watch import GO_ON, INTERRUPTED, SAVE
 
 MLP = {"model_architecture": "LasagneMnistExample", "model_params": "num_units=12"}

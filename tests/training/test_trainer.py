@@ -13,12 +13,12 @@ from common.errors import CommandError
 from datasets.container import open_dataset
 from tests.runs import TIMES
 from training.chunks import ChunkStream
+from training.endings import Diverged
 from training.evaluation import log_probabilities
 from training.experiment import Experiment, UpdateRule
 from training.policies import ConstantRate, Decision
 from training.setup import prepare
 from training.step import Step
-from training.trainer import Diverged
 
 MLP = {"model_architecture": "SingleLayerMlp", "model_params": "num_units=16"}
 
