@@ -35,8 +35,8 @@ def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
     from training.snapshots import recorded_options
 
     recorded = recipe.get("start_from_snapshot"), recipe.get("resume")
-    snapshot = _given(arguments, "--start-from-snapshot", recorded[0])
-    folder = _given(arguments, "--resume", recorded[1])
+    snapshot = given(arguments, "--start-from-snapshot", recorded[0])
+    folder = given(arguments, "--resume", recorded[1])
     if snapshot and folder and (snapshot, folder) != recorded:
         raise UsageError("--resume and --start-from-snapshot exclude each other; give one of them.")
     if folder and not snapshot:
@@ -46,7 +46,7 @@ def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
     return recorded_options(snapshot) if snapshot else {}
 
 
-def _given(arguments: list[str], option: str, value: Path | None) -> Path | None:
+def given(arguments: list[str], option: str, value: Path | None) -> Path | None:
     """Returns the path that the command line gives for an option, or else `value`."""
     for argument, following in itertools.pairwise([*arguments, ""]):
         name, equals, text = argument.partition("=")

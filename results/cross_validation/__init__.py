@@ -1,0 +1,1 @@
+"""A cross-validation: its runs, its folder and what they come to."""

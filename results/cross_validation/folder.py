@@ -1,0 +1,116 @@
+"""A cross-validation's folder: its options, a folder for every run, and the summary."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import CommandError
+from common.files import make_folder, write_whole
+from common.lock import lock
+from common.options import read_recipe, to_plain
+from results.run_folder import new_folder
+from training.cross_validation import CrossValidation
+
+RECIPE = "cross-validation.yaml"
+FREE = {"num_parallel", "select_by_test", "mirdl_files", "device", "verbose"}
+"""Options that may differ where a cross-validation goes on."""
+
+
+class CrossValidationFolder:
+    """The folder of a cross-validation, locked until `close`.
+
+    Attributes
+    ----------
+    path : the folder.
+    recipe : its file of all options; `experiment` those that all runs have in common.
+
+    Raises
+    ------
+    CommandError
+        Where it can't be written to, another process works in it, or it holds something else.
+    """
+
+    def __init__(self, options: CrossValidation) -> None:
+        path = options.resume or options.out_dir
+        name = f"{Path(options.model_architecture.rpartition(':')[2]).name}-cross-validation"
+        self.path = new_folder(name) if path is None else make_folder(path)
+        self.recipe = self.path / RECIPE
+        self.experiment = self.path / "experiment.yaml"
+        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            lock(self._lock)
+            self._check_same(options)
+        except BlockingIOError as error:
+            self.close()
+            raise CommandError(
+                f"Another run_cross_validation works in {self.path}; wait until it has ended, or "
+                "stop it."
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+        kept = to_plain(options) | {"out_dir": None, "resume": None}
+        self._write(self.recipe, f"# Goes on: {self.command_to_go_on()}", kept)
+        again = f"python manage.py run_experiment --config {shlex.quote(str(self.experiment))}"
+        common = {key: kept[key] for key in to_plain(options.of_fold())} | {"test_at_end": True}
+        self._write(self.experiment, f"# Repeats a fold: {again} --fold 1", common)
+
+    def __enter__(self) -> CrossValidationFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        os.close(self._lock)
+
+    def command_to_go_on(self) -> str:
+        """Returns the command line that takes the cross-validation up."""
+        return f"python manage.py run_cross_validation --resume {shlex.quote(str(self.path))}"
+
+    def run(self, fold: int, number: int, tries: int) -> Path:
+        """Returns the folder of a fold's try, both from 1."""
+        name = f"fold-{fold:02}"
+        return self.path / (name if tries == 1 else f"{name}-try-{number}")
+
+    def _write(self, path: Path, header: str, options: dict[str, Any]) -> None:
+        text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+        write_whole(path, f"{header}\n{text}")
+
+    def _check_same(self, options: CrossValidation) -> None:
+        if not self.recipe.exists():
+            others = sorted(entry.name for entry in self.path.iterdir())
+            if others:
+                raise CommandError(
+                    f"{self.path} holds no cross-validation, but {others[0]}; choose an --out-dir "
+                    "that is new or empty."
+                )
+            return
+        before: dict[str, Any] = read_recipe(CrossValidation, self.recipe)
+        now = {name: getattr(options, name) for name in before} | {"out_dir": None, "resume": None}
+        other = [name for name in before if name not in FREE and before[name] != now[name]]
+        if other:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in other)
+            raise CommandError(
+                f"{self.path} holds a cross-validation with another {names}; choose another "
+                f"--out-dir, or go on with that one by {self.command_to_go_on()}."
+            )
+
+
+def options_to_resume(folder: Path) -> dict[str, Any]:
+    """Returns the options of the cross-validation in a folder.
+
+    Raises CommandError where it holds none.
+    """
+    if not (folder / RECIPE).is_file():
+        raise CommandError(
+            f"{folder} holds no cross-validation to go on with; give the folder that one has "
+            "written, with its cross-validation.yaml."
+        )
+    return read_recipe(CrossValidation, folder / RECIPE) | {"resume": folder}

@@ -1,0 +1,191 @@
+"""Runs a cross-validation from its options to its folder, telling a person what happens."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import replace
+from typing import Any
+
+from common.errors import CommandError
+from common.options import checked
+from results.child_run import LOG, signal_of
+from results.cross_validation.fold import DIVERGED, FoldRun
+from results.cross_validation.folder import CrossValidationFolder
+from results.cross_validation.summary import summarise
+from results.places import environments
+from training.cross_validation import CrossValidation
+from training.endings import Terminated
+from training.setup import try_out
+from training.stop_signals import STOPPING, StopSignals, stop_signals, tell
+
+LOOK_EVERY = 0.05  # seconds
+NOTICE = "\n{name}: the runs stop after their batch; Ctrl-C {again}stops them at once\n"
+
+
+def run_cross_validation(options: CrossValidation) -> dict[str, Any]:
+    """Runs what is left of a cross-validation, and tells what came out.
+
+    Returns
+    -------
+    dict
+        What results.json holds, and the folder as `run`.
+
+    Raises
+    ------
+    CommandError
+        For a user's mistake, before anything runs; where a run fails, or all of a fold's diverge.
+    KeyboardInterrupt, Terminated
+        After a signal; the same command with --resume goes on.
+    """
+    options = checked(options)
+    options.check()
+    try_out(replace(options.of_fold(), fold=1))
+    with CrossValidationFolder(options) as folder:
+        running = CrossValidationRun(options, folder)
+        with stop_signals(told=False) as signals:
+            running.run(signals)
+        if signals.received is not None:
+            tell(f"\nto go on: {folder.command_to_go_on()}\n")
+            raise _ending(signals.received)
+        if running.problem:
+            raise CommandError(running.problem)
+        results = summarise(running.runs, options, folder)
+    return results | {"run": str(folder.path)}
+
+
+def _ending(number: int) -> BaseException:
+    if number == signal.SIGINT:
+        return KeyboardInterrupt()
+    name = signal.Signals(number).name
+    ending = Terminated(f"The cross-validation was asked to end by {name}.")
+    ending.status = 128 + number
+    return ending
+
+
+class CrossValidationRun:
+    """Trains and tests every try of every fold, those that are whole already left as they are.
+
+    Attributes
+    ----------
+    runs : all of them, by fold and try.
+    problem : why it ended early, empty where it did not.
+    """
+
+    def __init__(self, options: CrossValidation, folder: CrossValidationFolder) -> None:
+        self.problem = ""
+        tries = options.random_tries
+        self.runs = [
+            FoldRun(fold, number, folder.run(fold, number, tries))
+            for fold in range(1, options.folds + 1)
+            for number in range(1, tries + 1)
+        ]
+        self._options = options
+        self._folder = folder
+        self._places = environments(options.num_parallel, options, {})
+        self._waiting = [run for run in self.runs if not (run.results or run.has_diverged)]
+        self._running: dict[int, FoldRun] = {}  # by their place
+        self._told_to_wait: list[FoldRun] = []
+        self._introduce()
+
+    def run(self, signals: StopSignals) -> None:
+        """Runs until all is done, a signal was received, or a run failed.
+
+        Whatever ends it, the runs under way end after their batch, with a snapshot; a second Ctrl-C
+        kills them.
+        """
+        try:
+            self._run(signals)
+        except Exception:
+            self._stop_all()
+            while any(run.is_running for run in self._running.values()):
+                time.sleep(LOOK_EVERY)
+            raise
+        finally:
+            for run in self._running.values():
+                run.kill()
+
+    def _introduce(self) -> None:
+        options, done = self._options, len(self.runs) - len(self._waiting)
+        tries = f", {options.random_tries} tries each" if options.random_tries > 1 else ""
+        print(f"cross-validation {self._folder.path}: {options.folds} folds{tries}")
+        if done:
+            print(f"{done} of {len(self.runs)} runs are done already")
+        print(flush=True)
+
+    def _run(self, signals: StopSignals) -> None:
+        ending = False
+        while True:
+            if not ending and (self.problem or signals.received is not None):
+                ending = True
+                self._stop_all()
+                if signals.received is not None:
+                    _tell_of(signals.received)
+            if not ending:
+                self._fill()
+            if not self._running and (ending or not self._waiting):
+                return
+            before = len(self._running)
+            for place in list(self._running):
+                self._look(place, ending)
+            if len(self._running) == before:
+                time.sleep(LOOK_EVERY)
+
+    def _fill(self) -> None:
+        for place, environment in enumerate(self._places):
+            if place in self._running or not self._waiting:
+                continue
+            run = self._waiting[0]
+            if not run.take():
+                if run not in self._told_to_wait:
+                    self._told_to_wait.append(run)
+                    print(f"a process of before still writes to {run.run.path}; waiting for it")
+                return
+            del self._waiting[0]
+            print(f"{run.name}, log {run.run.path / LOG}", flush=True)
+            seed = self._options.seed_of(run.number)
+            run.go_on(self._folder.experiment, seed, self._options.num_devices, environment)
+            self._running[place] = run
+
+    def _look(self, place: int, ending: bool) -> None:
+        """Notes the end of a run, if it has ended."""
+        run = self._running[place]
+        status = run.poll()
+        if status is None:
+            return
+        del self._running[place]
+        if status == 0 and run.results:
+            print(f"{run.name} {_reached(run.results)}", flush=True)
+        elif status == DIVERGED and self._options.random_tries > 1:
+            print(f"{run.name} diverged: {run.reason(status)}", flush=True)
+        elif not (ending and signal_of(status) in (*STOPPING, signal.SIGKILL)):
+            log = run.run.path / LOG
+            self.problem = self.problem or (
+                f"{run.name} failed: {run.reason(status)} (log: {log}). What is done is kept: "
+                f"{self._folder.command_to_go_on()} goes on."
+            )
+
+    def _stop_all(self) -> None:
+        for run in self._running.values():
+            run.stop()
+
+
+def _reached(results: dict[str, Any]) -> str:
+    epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
+    recordings = ""
+    if "testing_vote_accuracy" in results:
+        recordings = (
+            f", of recordings {results['testing_recording_accuracy']:.2%} "
+            f"(vote {results['testing_vote_accuracy']:.2%})"
+        )
+    return (
+        f"{results['stopped']} after {epochs}, {results['seconds']:.1f} s: validation accuracy "
+        f"{results['validation_accuracy']:.2%}, testing accuracy "
+        f"{results['testing_accuracy']:.2%}{recordings}"
+    )
+
+
+def _tell_of(number: int) -> None:
+    again = "once more " if number == signal.SIGINT else ""
+    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    tell(NOTICE.format(name=name, again=again))
