@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from common.errors import CommandError
@@ -68,25 +69,30 @@ class CrossValidationRun:
 
     Attributes
     ----------
-    runs : all of them, by fold and try.
     problem : why it ended early, empty where it did not.
     """
 
     def __init__(self, options: CrossValidation, folder: CrossValidationFolder) -> None:
         self.problem = ""
-        tries = options.random_tries
-        self.runs = [
-            FoldRun(fold, number, folder.run(fold, number, tries))
+        self._tries = [
+            (fold, number)
             for fold in range(1, options.folds + 1)
-            for number in range(1, tries + 1)
+            for number in range(1, options.random_tries + 1)
         ]
         self._options = options
         self._folder = folder
         self._places = environments(options.num_parallel, options, {})
-        self._waiting = [run for run in self.runs if not (run.results or run.has_diverged)]
+        done = {(run.fold, run.number) for run in self.runs if run.results or run.has_diverged}
+        self._waiting = [one for one in self._tries if one not in done]
         self._running: dict[int, FoldRun] = {}  # by their place
-        self._told_to_wait: list[FoldRun] = []
-        self._introduce()
+        self._told_to_wait: set[str] = set()
+        self._introduce(len(done))
+
+    @property
+    def runs(self) -> list[FoldRun]:
+        """Those that have begun, by fold and try."""
+        paths = {one: self._path(*one) for one in self._tries}
+        return [FoldRun(*one, path) for one, path in paths.items() if path.is_dir()]
 
     def run(self, signals: StopSignals) -> None:
         """Runs until all is done, a signal was received, or a run failed.
@@ -105,12 +111,15 @@ class CrossValidationRun:
             for run in self._running.values():
                 run.kill()
 
-    def _introduce(self) -> None:
-        options, done = self._options, len(self.runs) - len(self._waiting)
+    def _path(self, fold: int, number: int) -> Path:
+        return self._folder.run(fold, number, self._options.random_tries)
+
+    def _introduce(self, done: int) -> None:
+        options = self._options
         tries = f", {options.random_tries} tries each" if options.random_tries > 1 else ""
         print(f"cross-validation {self._folder.path}: {options.folds} folds{tries}")
         if done:
-            print(f"{done} of {len(self.runs)} runs are done already")
+            print(f"{done} of {len(self._tries)} runs are done already")
         print(flush=True)
 
     def _run(self, signals: StopSignals) -> None:
@@ -135,10 +144,11 @@ class CrossValidationRun:
         for place, environment in enumerate(self._places):
             if place in self._running or not self._waiting:
                 continue
-            run = self._waiting[0]
+            fold, number = self._waiting[0]
+            run = FoldRun(fold, number, self._path(fold, number))
             if not run.take():
-                if run not in self._told_to_wait:
-                    self._told_to_wait.append(run)
+                if run.name not in self._told_to_wait:
+                    self._told_to_wait.add(run.name)
                     print(f"a process of before still writes to {run.run.path}; waiting for it")
                 return
             del self._waiting[0]
