@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,11 @@ BLOCK = 2**18  # samples of a channel that are decoded at once
 LOUDEST = 1e9  # a sample beyond it is no sound: full scale is 1, and 32,768 where nobody scaled
 SILENCE = 2**-14  # between the lowest and the highest sample: two steps of 16 bits
 UNKNOWN = 2**60  # samples; a stream that was stored as it came does not say how many there are
-EXACT = {"WAV", "WAVEX", "FLAC", "AIFF", "AU"}  # formats that say how long a recording is
+UNKNOWN_BYTES = 2**31 - 2**16  # the same in the header of a WAV file that was written to a pipe
+SLIP = 2**12  # bytes by which headers may be wrong: some programs count their own headers in
+STATED = re.compile(  # libsndfile on the header of a WAV, AIFF or AU file that is shorter than that
+    r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
 
 
 class _Stream(soundfile.SoundFile):
@@ -130,9 +135,9 @@ class Recording:
                 raise AudioError("it holds values that are no sound: NaN, infinite or beyond 1e+09")
             self._lowest, self._highest = min(low, self._lowest), max(high, self._highest)
             yield mono
-        stated = self._file.frames
-        if self.format in EXACT and self.num_original < stated < UNKNOWN:
-            raise AudioError(f"it is cut short, after {self.num_original:,} of {stated:,} samples")
+        share = _share(self._file, self.num_original)
+        if share is not None:
+            raise AudioError(f"it is cut short: {100 * share:.0f} % of it is there")
 
     def _decode(self, stored: str) -> np.ndarray:
         try:
@@ -152,6 +157,16 @@ class Recording:
         for block in self._mono():
             yield stream.resample_chunk(block)
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _share(file: soundfile.SoundFile, num_decoded: int) -> float | None:
+    """Returns how much of the sound that the file's header tells of is there, if not all is."""
+    if file.format == "FLAC":
+        return num_decoded / file.frames if num_decoded < file.frames < UNKNOWN else None
+    if found := STATED.search(file.extra_info):
+        stated, there = int(found[1]), int(found[2])
+        return there / stated if stated - there > SLIP and stated < UNKNOWN_BYTES else None
+    return None
 
 
 @contextmanager
@@ -174,4 +189,4 @@ def _silenced() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "error_string", "") or str(error)
-    return " ".join(text.split()).rstrip(".").lower()
+    return " ".join(text.split()).rstrip(".").lower().removeprefix("error : ")

@@ -1,6 +1,7 @@
 """Real files of every format, read as one channel at one rate."""
 
 import os
+import struct
 from contextlib import suppress
 
 import numpy as np
@@ -154,13 +155,26 @@ def test_the_decoders_own_messages_are_not_seen(tmp_path, capfd):
 
 
 def test_what_is_cut_short(tmp_path):
-    for suffix in ("flac", "ogg", "mp3"):
+    for suffix in ("wav", "aiff", "au", "flac", "ogg", "mp3"):
         path = write(tmp_path / f"x.{suffix}", noise(20, rate=16_000), 16_000)
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
+    for suffix in ("wav", "aiff", "au"):
+        found = reason(tmp_path / f"x.{suffix}", 16_000)
+        assert found == "it is cut short: 50 % of it is there"
     assert reason(tmp_path / "x.flac", 16_000).startswith(("it is cut short", "it is damaged"))
     for suffix in ("ogg", "mp3"):  # these don't say how long they are
         assert 100_000 < len(read(tmp_path / f"x.{suffix}", 16_000)) < 220_000
+
+
+@pytest.mark.parametrize("stated", [2 * 8000 + 44, 2**32 - 1, 2**31 - 1 - 36, 2**31 - 2**12])
+def test_headers_that_do_not_know_the_length(tmp_path, stated):
+    """Some programs count the header in; to a pipe sox and ffmpeg write what no file has."""
+    path = write(tmp_path / "x.wav", noise(1))
+    content = bytearray(path.read_bytes())
+    content[40:44] = struct.pack("<I", stated)
+    path.write_bytes(content)
+    assert len(read(path)) == 8000
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
