@@ -29,6 +29,32 @@ def _analysis(parameters: Parameters) -> Analysis:
     return Analysis(parameters)
 
 
+def spectrogram(path: Path, parameters: Parameters) -> np.ndarray:
+    """Returns the spectrogram of a recording, as create_spectrograms stores it.
+
+    Parameters
+    ----------
+    path : Path
+        The recording, see `Recording`.
+    parameters
+        Of the spectrogram; `Parameters.of` makes them of a dataset's.
+
+    Returns
+    -------
+    np.ndarray of shape (frames, bands), float32
+        Of the whole recording, however short it is.
+
+    Raises
+    ------
+    AudioError
+        Where it can't be read, is damaged, cut short, empty or silent: the reason, in a few words.
+    """
+    with Recording(path, parameters.sample_rate) as recording:
+        blocks = list(_analysis(parameters).spectrogram(recording.blocks()))
+        _check_sound(recording)
+    return np.concatenate(blocks)
+
+
 def analyse(task: Task, *, folder: Path, parameters: Parameters) -> str:
     """Writes the spectrogram of a recording to its name in the folder.
 
