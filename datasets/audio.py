@@ -23,7 +23,8 @@ SUFFIXES = frozenset(  # of what libsndfile reads and people keep music in
         *(".aif", ".aiff", ".aifc", ".au", ".snd"),
     ]
 )
-BLOCK = 2**18  # samples of a channel that are decoded at once
+BLOCK = 2**18  # samples of all channels that are decoded, and made by resampling, at once
+RATES = 1_000, 1_000_000  # Hz, the lowest and the highest that are resampled
 LOUDEST = 1e9  # a sample beyond it is no sound: full scale is 1, and 32,768 where nobody scaled
 SILENCE = 2**-14  # between the lowest and the highest sample: two steps of 16 bits
 UNKNOWN = 2**60  # samples; a stream that was stored as it came does not say how many there are
@@ -94,6 +95,8 @@ class Recording:
         self.original_rate = self._file.samplerate
         self.num_original = self.num_samples = 0
         self._sample_rate = sample_rate
+        more = max(self.channels, -(-sample_rate // self.original_rate))
+        self._at_once = max(1, BLOCK // more)  # samples of a channel
         self._lowest, self._highest = math.inf, -math.inf
 
     def __enter__(self) -> Recording:
@@ -142,7 +145,7 @@ class Recording:
     def _decode(self, stored: str) -> np.ndarray:
         try:
             with _silenced():
-                return self._file.read(BLOCK, dtype=stored, always_2d=True)
+                return self._file.read(self._at_once, dtype=stored, always_2d=True)
         except (soundfile.SoundFileError, OSError) as error:
             at = self.num_original / self.original_rate
             raise AudioError(f"it is damaged after {at:.1f} s ({_reason(error)})") from error
@@ -150,10 +153,12 @@ class Recording:
     def _resampled(self) -> Iterator[np.ndarray]:
         import soxr
 
-        try:
-            stream = soxr.ResampleStream(self.original_rate, self._sample_rate, 1, dtype="float32")
-        except (ValueError, RuntimeError) as error:
-            raise AudioError(f"its {self.original_rate:,} Hz can't be resampled") from error
+        if not RATES[0] <= self.original_rate <= RATES[1]:
+            raise AudioError(
+                f"its sample rate, {self.original_rate:,} Hz, is not from {RATES[0]:,} to "
+                f"{RATES[1]:,} Hz"
+            )
+        stream = soxr.ResampleStream(self.original_rate, self._sample_rate, 1, dtype="float32")
         for block in self._mono():
             yield stream.resample_chunk(block)
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -122,6 +122,24 @@ def test_how_resampling_is_cut_does_not_matter(tmp_path, monkeypatch):
     np.testing.assert_allclose(read(path, 44_100), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001])
+def test_rates_that_are_no_sounds(tmp_path, rate):
+    path = write(tmp_path / "x.wav", noise(1), rate)
+    assert reason(path) == f"its sample rate, {rate:,} Hz, is not from 1,000 to 1,000,000 Hz"
+    assert len(read(path, rate)) == 8000  # as they are
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(64, 8000), (1, 1000)])
+def test_blocks_are_small(tmp_path, channels, rate, monkeypatch):
+    """However many channels there are, and however many samples resampling makes of one."""
+    monkeypatch.setattr(audio, "BLOCK", 4096)
+    path = write(tmp_path / "x.wav", noise(1, channels=channels), rate)
+    with Recording(path, 8000) as recording:
+        lengths = [len(block) for block in recording.blocks()]
+    assert sum(lengths) == 8000 * 8000 // rate
+    assert max(lengths) <= (4096 // 64 if channels == 64 else 2 * 4096)
+
+
 def test_what_is_no_recording(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.wav").write_text("no sound " * 1000)
