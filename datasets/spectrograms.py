@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -129,8 +129,8 @@ def create_spectrograms(
     The file holds all recordings as one subset, see `datasets.recordings`. Beside it,
     `<name>.unreadable.txt` lists what was left out, with the reason. Memory use does not depend on
     how long a recording is, and on their number by some hundred bytes each; the number of workers
-    does not change a byte. Where a run was killed, or stopped by Ctrl-C after some seconds, the
-    same one goes on with the spectrograms that were finished.
+    does not change a byte. Where a run was killed, or after some seconds stopped by Ctrl-C or an
+    error, the same one goes on with the spectrograms that were finished.
 
     Parameters
     ----------
@@ -338,7 +338,7 @@ def _write(
 
 
 def _blocks(
-    scratch: Scratch, keys: Any, num_bands: int, advance: Callable[[int], None]
+    scratch: Scratch, keys: Iterable[str], num_bands: int, advance: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
     for key in keys:
         for block in scratch.blocks(key, num_bands):
