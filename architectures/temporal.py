@@ -12,12 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from architectures.keywords import COUNT, PROBABILITY, convert_all
 from architectures.layers import conv, max_pool, require_pictures, softmax_output
 from common.errors import CommandError
 from lasagne.layers import ConcatLayer, DropoutLayer, Layer
 
 ONET_FRAMES = (6, 11, 16, 21, 26, 31, 36, 41)
 PNET_FRAMES = tuple(range(46, 217, 5))
+RULES = {
+    "onet_filters": COUNT,
+    "pnet_filters": COUNT,
+    "pool_bands": COUNT,
+    "dropout": PROBABILITY,
+}
 
 
 def temporal_net(
@@ -38,6 +45,13 @@ def temporal_net(
     `pnet_frames`), in frames, and a max pool over `pool_bands` bands and all frames that are left.
     """
     require_pictures(incoming, "TemporalNet")
+    given = {
+        "onet_filters": onet_filters,
+        "pnet_filters": pnet_filters,
+        "pool_bands": pool_bands,
+        "dropout": dropout,
+    }
+    convert_all("TemporalNet", RULES, given)
     kinds = {
         "onet": (num_onets, onet_filters, onet_frames),
         "pnet": (num_pnets, pnet_filters, pnet_frames),

@@ -4,7 +4,8 @@ The recordings (wav, flac, ogg, mp3, aiff, au), of any length, become one channe
 rate, and then a spectrogram each, with the numbers of Essentia: power in mel bands, or the
 magnitude of all frequencies. They may lie in deeper folders and behind symbolic links; what can't
 be read, is too short or silent is listed in NAME.unreadable.txt beside NAME.pkl.zip. Repeated after
-it was killed or stopped by Ctrl-C, the command goes on with the spectrograms that were finished.
+it was killed, stopped by Ctrl-C or failed, the command goes on with the spectrograms that were
+finished.
 """
 
 from __future__ import annotations

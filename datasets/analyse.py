@@ -1,4 +1,4 @@
-"""Analyses one recording and writes its spectrogram: the work of one process of several."""
+"""Makes the spectrogram of one recording; create_spectrograms does it in several processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,33 @@ def _analysis(parameters: Parameters) -> Analysis:
     return Analysis(parameters)
 
 
-def analyse(task: Task, *, folder: Path, parameters: Parameters, min_samples: int) -> str:
+def spectrogram(path: Path, parameters: Parameters) -> np.ndarray:
+    """Returns the spectrogram of a recording, as create_spectrograms stores it.
+
+    Parameters
+    ----------
+    path : Path
+        The recording, see `Recording`.
+    parameters
+        Of the spectrogram; `Parameters.of` makes them of a dataset's.
+
+    Returns
+    -------
+    np.ndarray of shape (frames, bands), float32
+        Of the whole recording, however short it is.
+
+    Raises
+    ------
+    AudioError
+        Where it can't be read, is damaged, cut short, empty or silent: the reason, in a few words.
+    """
+    with Recording(path, parameters.sample_rate) as recording:
+        blocks = list(_analysis(parameters).spectrogram(recording.blocks()))
+        _check_sound(recording)
+    return np.concatenate(blocks)
+
+
+def analyse(task: Task, *, folder: Path, parameters: Parameters) -> str:
     """Writes the spectrogram of a recording to its name in the folder.
 
     Parameters
@@ -38,8 +64,6 @@ def analyse(task: Task, *, folder: Path, parameters: Parameters, min_samples: in
         The recording, and the name.
     folder, parameters
         Of `Scratch`.
-    min_samples : int
-        What a recording must have once it is resampled.
 
     Returns
     -------
@@ -56,8 +80,7 @@ def analyse(task: Task, *, folder: Path, parameters: Parameters, min_samples: in
     try:
         with Recording(Path(path), parameters.sample_rate) as recording:
             _write(partial, recording, _analysis(parameters))
-            if fault := _fault(recording, min_samples, parameters.sample_rate):
-                return fault
+            _check_sound(recording)
         partial.replace(folder / name)
     except AudioError as error:
         return str(error)
@@ -79,12 +102,9 @@ def _write(partial: Path, recording: Recording, analysis: Analysis) -> None:
         file.write(np.array((num_frames, *form), HEADER).tobytes())
 
 
-def _fault(recording: Recording, min_samples: int, sample_rate: int) -> str:
-    seconds, found = min_samples / sample_rate, recording.num_samples / sample_rate
+def _check_sound(recording: Recording) -> None:
+    """Raises AudioError where a recording that was read holds nothing."""
     if not recording.num_samples:
-        return "it is empty, without a sample"
-    if recording.num_samples < min_samples:
-        return f"it is too short, {found:.3f} s, and {seconds:.3f} s are needed"
+        raise AudioError("it is empty, without a sample")
     if recording.is_silent:
-        return "it is silent"
-    return ""
+        raise AudioError("it is silent")

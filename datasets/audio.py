@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,16 @@ SUFFIXES = frozenset(  # of what libsndfile reads and people keep music in
         *(".aif", ".aiff", ".aifc", ".au", ".snd"),
     ]
 )
-BLOCK = 2**18  # samples of a channel that are decoded at once
+BLOCK = 2**18  # samples of all channels that are decoded, and made by resampling, at once
+RATES = 1_000, 1_000_000  # Hz, the lowest and the highest that are resampled
 LOUDEST = 1e9  # a sample beyond it is no sound: full scale is 1, and 32,768 where nobody scaled
 SILENCE = 2**-14  # between the lowest and the highest sample: two steps of 16 bits
 UNKNOWN = 2**60  # samples; a stream that was stored as it came does not say how many there are
-EXACT = {"WAV", "WAVEX", "FLAC", "AIFF", "AU"}  # formats that say how long a recording is
+UNKNOWN_BYTES = 2**31 - 2**16  # the same in the header of a WAV file that was written to a pipe
+SLIP = 2**12  # bytes by which headers may be wrong: some programs count their own headers in
+STATED = re.compile(  # libsndfile on the header of a WAV, AIFF or AU file that is shorter than that
+    r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
 
 
 class _Stream(soundfile.SoundFile):
@@ -89,6 +95,8 @@ class Recording:
         self.original_rate = self._file.samplerate
         self.num_original = self.num_samples = 0
         self._sample_rate = sample_rate
+        more = max(self.channels, -(-sample_rate // self.original_rate))
+        self._at_once = max(1, BLOCK // more)  # samples of a channel
         self._lowest, self._highest = math.inf, -math.inf
 
     def __enter__(self) -> Recording:
@@ -130,14 +138,14 @@ class Recording:
                 raise AudioError("it holds values that are no sound: NaN, infinite or beyond 1e+09")
             self._lowest, self._highest = min(low, self._lowest), max(high, self._highest)
             yield mono
-        stated = self._file.frames
-        if self.format in EXACT and self.num_original < stated < UNKNOWN:
-            raise AudioError(f"it is cut short, after {self.num_original:,} of {stated:,} samples")
+        share = _share(self._file, self.num_original)
+        if share is not None:
+            raise AudioError(f"it is cut short: {100 * share:.0f} % of it is there")
 
     def _decode(self, stored: str) -> np.ndarray:
         try:
             with _silenced():
-                return self._file.read(BLOCK, dtype=stored, always_2d=True)
+                return self._file.read(self._at_once, dtype=stored, always_2d=True)
         except (soundfile.SoundFileError, OSError) as error:
             at = self.num_original / self.original_rate
             raise AudioError(f"it is damaged after {at:.1f} s ({_reason(error)})") from error
@@ -145,13 +153,25 @@ class Recording:
     def _resampled(self) -> Iterator[np.ndarray]:
         import soxr
 
-        try:
-            stream = soxr.ResampleStream(self.original_rate, self._sample_rate, 1, dtype="float32")
-        except (ValueError, RuntimeError) as error:
-            raise AudioError(f"its {self.original_rate:,} Hz can't be resampled") from error
+        if not RATES[0] <= self.original_rate <= RATES[1]:
+            raise AudioError(
+                f"its sample rate, {self.original_rate:,} Hz, is not from {RATES[0]:,} to "
+                f"{RATES[1]:,} Hz"
+            )
+        stream = soxr.ResampleStream(self.original_rate, self._sample_rate, 1, dtype="float32")
         for block in self._mono():
             yield stream.resample_chunk(block)
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _share(file: soundfile.SoundFile, num_decoded: int) -> float | None:
+    """Returns how much of the sound that the file's header tells of is there, if not all is."""
+    if file.format == "FLAC":
+        return num_decoded / file.frames if num_decoded < file.frames < UNKNOWN else None
+    if found := STATED.search(file.extra_info):
+        stated, there = int(found[1]), int(found[2])
+        return there / stated if stated - there > SLIP and stated < UNKNOWN_BYTES else None
+    return None
 
 
 @contextmanager
@@ -174,4 +194,4 @@ def _silenced() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "error_string", "") or str(error)
-    return " ".join(text.split()).rstrip(".").lower()
+    return " ".join(text.split()).rstrip(".").lower().removeprefix("error : ")

@@ -87,11 +87,13 @@ class Piece:
 def pieces(choices: Choices) -> list[Piece]:
     """Returns the recordings, `<label>/<label>-<tempo>bpm-<number>.<format>`.
 
-    Tempi are whole beats per minute, at equal steps from a dance's slowest to its fastest.
+    Tempi are whole beats per minute, at equal steps from a dance's slowest to its fastest; there
+    are no more of them than recordings.
     """
     made = []
+    num_tempi = min(choices.tempi_per_label, choices.recordings_per_label)
     for label, dance in DANCES.items():
-        tempi = np.linspace(*dance.tempi, choices.tempi_per_label).round().astype(int).tolist()
+        tempi = np.linspace(*dance.tempi, num_tempi).round().astype(int).tolist()
         for number in range(choices.recordings_per_label):
             tempo = tempi[number % len(tempi)]
             file = f"{label}/{label}-{tempo:03}bpm-{number:03}.{choices.audio_format}"

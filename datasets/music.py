@@ -87,7 +87,8 @@ def fetch(
         The archive, a file or an http address; by default the public addresses, whose archives'
         checksums are known and checked.
     keep_archive : bool
-        Whether what was downloaded stays, as `data_dir/<name>.tar.gz`.
+        Whether what was downloaded stays, as `data_dir/<name>.tar.gz`; an archive that was there
+        is taken if it is the published one, and stays.
     timeout : float
         Seconds to wait for a server's next sign of life.
 
@@ -110,10 +111,12 @@ def fetch(
         return Fetched(folder, _unpacked(collection, Path(source), folder))
     archive = data_dir / f"{collection.name}.tar.gz"
     mirrors = dict(collection.mirrors) if source is None else {source: ""}
-    if not archive.is_file() or _fault(archive, *mirrors.values()):
+    # Of a source of one's own no checksum tells whether an archive that is there came from it.
+    missing = source is not None or not archive.is_file() or _fault(archive, *mirrors.values())
+    if missing:
         _download(mirrors, archive, timeout)
     count = _unpacked(collection, archive, folder)
-    if not keep_archive:
+    if missing and not keep_archive:
         archive.unlink(missing_ok=True)
     return Fetched(folder, count)
 

@@ -9,7 +9,7 @@ spectrum's power, and its triangle's sides are straight lines over mel, not over
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -70,6 +70,30 @@ class Parameters:
     low_frequency_bound: float = 0.0
     high_frequency_bound: float | None = None
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Parameters:
+        """Returns the parameters that a dataset or a network says its spectrograms were made by.
+
+        Parameters
+        ----------
+        plain : mapping
+            What `plain` returned.
+
+        Raises
+        ------
+        CommandError
+            Where they are no such parameters, or wrong.
+        """
+        try:
+            parameters = cls(**plain)
+            parameters.check()
+        except TypeError as error:  # another name, or a text for a number
+            raise CommandError(
+                f"{dict(plain)} are no parameters of spectrograms; give those of a dataset of "
+                "create_spectrograms."
+            ) from error
+        return parameters
+
     @property
     def num_bins(self) -> int:
         """How many frequencies a frame's spectrum has, from 0 to half the sample rate."""
@@ -87,7 +111,7 @@ class Parameters:
         return self.sample_rate / 2 if bound is None else bound
 
     def plain(self) -> dict[str, Any]:
-        """Returns what the numbers depend on, by name, as JSON holds it."""
+        """Returns what the numbers depend on, by name, as JSON holds it; `of` reads it."""
         values = asdict(self) | {"high_frequency_bound": self.highest}
         if self.transform == "magnitude":
             for name in ("mel_bands", "low_frequency_bound", "high_frequency_bound"):

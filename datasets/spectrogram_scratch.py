@@ -40,7 +40,8 @@ def folder_of(out_file: Path) -> Path:
 class Scratch:
     """The folder; used in a `with` statement, at whose end it is removed.
 
-    At Ctrl-C it is kept where `WORTH_KEEPING` seconds were spent in it; a sentence says so.
+    It is kept where that was broken off by Ctrl-C or an error, unless all that is in it was made in
+    less than `WORTH_KEEPING` seconds; a sentence says so.
 
     Raises
     ------
@@ -62,19 +63,19 @@ class Scratch:
         self._settings = repr((versions, boot, parameters.plain())).encode()
 
     def __enter__(self) -> Scratch:
-        self._start = time.monotonic()
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._handle = os.open(self.folder, os.O_RDONLY)
         try:
             self._lock()
+            seconds = 0.0 if any(self.folder.iterdir()) else WORTH_KEEPING
+            self._worth_keeping = time.monotonic() + seconds
         except BaseException:
             os.close(self._handle)
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        seconds = time.monotonic() - self._start
-        if kind is KeyboardInterrupt and seconds >= WORTH_KEEPING:
+        if kind and time.monotonic() >= self._worth_keeping:
             print(
                 f"\nWhat is finished is kept in {self.folder}: the same command goes on with it, "
                 "and removing that folder frees the room.",

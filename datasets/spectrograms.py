@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -105,11 +105,15 @@ class Choices:
                 f"--num-workers is {self.num_workers}; give a number of processes from 1."
             )
 
-    def min_samples(self, parameters: Parameters) -> int:
-        """Returns how many samples a recording must have."""
-        if self.min_seconds is None:
-            return parameters.frame_size
-        return max(1, math.ceil(self.min_seconds * parameters.sample_rate))
+    def length_fault(self, header: np.void, parameters: Parameters) -> str:
+        """Returns why a recording is too short; an empty text where it is not."""
+        found = float(_seconds(header))
+        needed = self.min_seconds
+        if needed is None:
+            needed = parameters.frame_size / parameters.sample_rate
+        if found >= needed:
+            return ""
+        return f"it is too short, {found:.3f} s, and {needed:.3f} s are needed"
 
 
 def create_spectrograms(
@@ -125,8 +129,8 @@ def create_spectrograms(
     The file holds all recordings as one subset, see `datasets.recordings`. Beside it,
     `<name>.unreadable.txt` lists what was left out, with the reason. Memory use does not depend on
     how long a recording is, and on their number by some hundred bytes each; the number of workers
-    does not change a byte. Where a run was killed, or stopped by Ctrl-C after some seconds, the
-    same one goes on with the spectrograms that were finished.
+    does not change a byte. Where a run was killed, or after some seconds stopped by Ctrl-C or an
+    error, the same one goes on with the spectrograms that were finished.
 
     Parameters
     ----------
@@ -251,11 +255,17 @@ class _Work:
                 fault = error.strerror or str(error)
             if fault is not None:
                 self._leave_out(name, fault, unreadable)
-        self._make({n: key for n, key in keys.items() if self._is_missing(key)}, unreadable)
+        faults = {name: self._length_fault(key) for name, key in keys.items()}
+        for name, fault in faults.items():
+            if fault:
+                self._leave_out(name, fault, unreadable)
+        self._make({n: key for n, key in keys.items() if faults[n] is None}, unreadable)
         return {name: key for name, key in keys.items() if name not in unreadable}, unreadable
 
-    def _is_missing(self, key: str) -> bool:
-        return self.scratch.header(key) is None
+    def _length_fault(self, key: str) -> str | None:
+        """Returns why a recording is too short, if it is; None where there is no spectrogram."""
+        header = self.scratch.header(key)
+        return None if header is None else self.chosen.length_fault(header, self.parameters)
 
     def _make(self, missing: Mapping[str, str], unreadable: dict[str, str]) -> None:
         if found := len(self.names) - len(missing) - len(unreadable):
@@ -264,12 +274,7 @@ class _Work:
                 file=sys.stderr,
             )
         todo = list(missing)
-        work = partial(
-            analyse,
-            folder=self.scratch.folder,
-            parameters=self.parameters,
-            min_samples=self.chosen.min_samples(self.parameters),
-        )
+        work = partial(analyse, folder=self.scratch.folder, parameters=self.parameters)
         tasks = _Tasks(self.audio_dir, missing, todo)
         number = self.chosen.num_workers or num_cores()
         with (
@@ -278,8 +283,8 @@ class _Work:
         ):
             for name, fault in zip(todo, faults, strict=True):
                 advance(1)
-                if fault:
-                    self._leave_out(name, fault, unreadable)
+                if reason := fault or self._length_fault(missing[name]):
+                    self._leave_out(name, reason, unreadable)
 
     def _leave_out(self, name: str, fault: str, unreadable: dict[str, str]) -> None:
         if self.chosen.strict:
@@ -333,7 +338,7 @@ def _write(
 
 
 def _blocks(
-    scratch: Scratch, keys: Any, num_bands: int, advance: Callable[[int], None]
+    scratch: Scratch, keys: Iterable[str], num_bands: int, advance: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
     for key in keys:
         for block in scratch.blocks(key, num_bands):
@@ -341,7 +346,8 @@ def _blocks(
             advance(len(block))
 
 
-def _seconds(headers: np.ndarray) -> np.ndarray:
+def _seconds(headers: np.ndarray | np.void) -> np.ndarray:
+    """Returns how long recordings are, or one is."""
     return headers["num_samples"] / headers["sample_rate"]
 
 

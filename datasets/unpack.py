@@ -61,7 +61,8 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str] = str) -> in
         if isinstance(error, OSError) and error.errno is not None:  # of the system
             raise cannot_write(folder, error) from error
         raise CommandError(
-            f"The archive {archive} is damaged ({error}); remove it and run the command again."
+            f"The archive {archive} is damaged or no tar archive ({error}); get it from where it "
+            "came from again."
         ) from error
     return count
 

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import commands
 from commands import listing, load, main, names
 from common.errors import CommandError
+from tests.datasets.sounds import make_folder
 from tests.paths import ROOT
 
 MANAGE = str(ROOT / "manage.py")
@@ -121,6 +123,20 @@ def test_a_users_mistake_is_one_sentence_and_status_1():
     assert result.stderr.startswith("manage.py: ")
     assert result.stderr.count("\n") == 1
     assert "Traceback" in manage("--traceback", *arguments).stderr
+
+
+def test_names_that_no_encoding_has_are_printed(tmp_path):
+    make_folder(tmp_path / "music", 2)
+    (tmp_path / "music" / "a" / "x\udcff.txt").touch()
+    result = subprocess.run(
+        [sys.executable, MANAGE, "create_spectrograms", "music", "x.pkl.zip"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert r"a/x\udcff.txt" in result.stdout
 
 
 def test_in_process_a_command_raises_and_never_exits(tmp_path):

@@ -1,6 +1,7 @@
 """Real files of every format, read as one channel at one rate."""
 
 import os
+import struct
 from contextlib import suppress
 
 import numpy as np
@@ -121,6 +122,24 @@ def test_how_resampling_is_cut_does_not_matter(tmp_path, monkeypatch):
     np.testing.assert_allclose(read(path, 44_100), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001])
+def test_rates_that_are_no_sounds(tmp_path, rate):
+    path = write(tmp_path / "x.wav", noise(1), rate)
+    assert reason(path) == f"its sample rate, {rate:,} Hz, is not from 1,000 to 1,000,000 Hz"
+    assert len(read(path, rate)) == 8000  # as they are
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(64, 8000), (1, 1000)])
+def test_blocks_are_small(tmp_path, channels, rate, monkeypatch):
+    """However many channels there are, and however many samples resampling makes of one."""
+    monkeypatch.setattr(audio, "BLOCK", 4096)
+    path = write(tmp_path / "x.wav", noise(1, channels=channels), rate)
+    with Recording(path, 8000) as recording:
+        lengths = [len(block) for block in recording.blocks()]
+    assert sum(lengths) == 8000 * 8000 // rate
+    assert max(lengths) <= (4096 // 64 if channels == 64 else 2 * 4096)
+
+
 def test_what_is_no_recording(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.wav").write_text("no sound " * 1000)
@@ -154,13 +173,26 @@ def test_the_decoders_own_messages_are_not_seen(tmp_path, capfd):
 
 
 def test_what_is_cut_short(tmp_path):
-    for suffix in ("flac", "ogg", "mp3"):
+    for suffix in ("wav", "aiff", "au", "flac", "ogg", "mp3"):
         path = write(tmp_path / f"x.{suffix}", noise(20, rate=16_000), 16_000)
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
+    for suffix in ("wav", "aiff", "au"):
+        found = reason(tmp_path / f"x.{suffix}", 16_000)
+        assert found == "it is cut short: 50 % of it is there"
     assert reason(tmp_path / "x.flac", 16_000).startswith(("it is cut short", "it is damaged"))
     for suffix in ("ogg", "mp3"):  # these don't say how long they are
         assert 100_000 < len(read(tmp_path / f"x.{suffix}", 16_000)) < 220_000
+
+
+@pytest.mark.parametrize("stated", [2 * 8000 + 44, 2**32 - 1, 2**31 - 1 - 36, 2**31 - 2**12])
+def test_headers_that_do_not_know_the_length(tmp_path, stated):
+    """Some programs count the header in; to a pipe sox and ffmpeg write what no file has."""
+    path = write(tmp_path / "x.wav", noise(1))
+    content = bytearray(path.read_bytes())
+    content[40:44] = struct.pack("<I", stated)
+    path.write_bytes(content)
+    assert len(read(path)) == 8000
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])

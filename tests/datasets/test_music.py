@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,7 +81,8 @@ def test_gtzan(server, tmp_path):
     assert fetch(collection, tmp_path / "data").count == 0
     (fetched.folder / "blues").rename(tmp_path / "blues")
     (fetched.folder / "rock").rename(tmp_path / "rock")
-    assert fetch(collection, tmp_path / "data").count == 2  # of the archive that was kept
+    assert fetch(collection, tmp_path / "data").count == 2  # of the archive that was kept, and is
+    assert sorted(os.listdir(tmp_path / "data")) == ["gtzan", "gtzan.tar.gz"]
     assert len(server.requests) == 1
 
 
@@ -114,6 +116,13 @@ def test_from_a_file_or_an_address_of_ones_own(server, served, tmp_path):
         fetch(GTZAN, tmp_path / "2", source="nothing")
     with pytest.raises(CommandError, match=r"^--timeout is -1; give"):
         fetch(GTZAN, tmp_path / "2", timeout=-1)
+
+
+def test_another_source_is_another_archive(server, tmp_path):
+    sources = [f"{server.address}/{name}.tar.gz" for name in ("genres", "BallroomData")]
+    fetch(GTZAN, tmp_path, source=sources[0], keep_archive=True)
+    shutil.rmtree(tmp_path / "gtzan")
+    assert fetch(GTZAN, tmp_path, source=sources[1]).count == 10
 
 
 @pytest.mark.parametrize("collection", [BALLROOM, GTZAN], ids=["ballroom", "gtzan"])

@@ -217,6 +217,30 @@ def test_wrong_parameters_are_named(values, sentence):
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "parameters", [Parameters(), Parameters(transform="magnitude", hop_size=5, window="hann")]
+)
+def test_parameters_of_a_dataset(parameters):
+    assert Parameters.of(parameters.plain()).plain() == parameters.plain()
+
+
+@pytest.mark.parametrize(
+    ("plain", "sentence"),
+    [
+        ({"sample_rate": 0}, "^--sample-rate is 0; give"),
+        (
+            {"frame_size": "2048"},
+            r"^{'frame_size': '2048'} are no parameters of spectrograms; give",
+        ),
+        ({"window": ["hann"]}, "are no parameters of spectrograms"),
+        ({"bands": 40}, "are no parameters of spectrograms"),
+    ],
+)
+def test_what_are_no_parameters(plain, sentence):
+    with pytest.raises(CommandError, match=sentence):
+        Parameters.of(plain)
+
+
 def test_what_magnitudes_do_not_depend_on_is_left_out():
     assert Parameters(transform="magnitude", mel_bands=7).plain() == {
         "sample_rate": 44100,

@@ -14,6 +14,7 @@ import pytest
 
 from common.errors import CommandError
 from datasets import spectrogram_scratch, spectrograms
+from datasets.recordings import open_recordings
 from datasets.spectra import Parameters
 from datasets.spectrogram_scratch import folder_of
 from datasets.spectrograms import create_spectrograms
@@ -91,10 +92,9 @@ def wait_for(process, out, number):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_killed_again_and_again(many, whole, tmp_path, seed):
-    out, generator, before = tmp_path / "out" / "x.pkl.zip", random.Random(seed), 0
-    for _ in range(4):
+def test_killed_again_and_again(many, whole, tmp_path):
+    out, generator, before = tmp_path / "out" / "x.pkl.zip", random.Random(0), 0
+    for _ in range(3):
         with start(many, out, stop=generator.randint(1, 9)) as process:
             wait_for(process, out, before + 1)
             time.sleep(generator.uniform(0, 0.05))
@@ -174,10 +174,10 @@ class Calls:
         self.number += 1
         return self._analyse(task, **options)
 
-    def interrupt(self, folder, out, after, parameters=SMALL):
+    def interrupt(self, folder, out, after, parameters=SMALL, **choices):
         self.number, self.last = 0, after
         with pytest.raises(KeyboardInterrupt):
-            create_spectrograms(folder, out, parameters, num_workers=1)
+            create_spectrograms(folder, out, parameters, num_workers=1, **choices)
         self.number, self.last = 0, None
 
 
@@ -218,6 +218,38 @@ def test_other_recordings_and_parameters_take_only_what_is_theirs(few, tmp_path,
     found = out.read_bytes()
     create_spectrograms(few, out, SMALL, num_workers=1)
     assert out.read_bytes() == found
+
+
+def test_what_was_kept_of_other_choices_is_chosen_anew(few, tmp_path, calls):
+    (few / "a" / "text.wav").write_text("text")
+    out = tmp_path / "x.pkl.zip"
+    calls.interrupt(few, out, 9, min_seconds=0.1)
+    with pytest.raises(CommandError, match=r"a/000\.wav' can't be used: it is too short, 0\.500 s"):
+        create_spectrograms(few, out, SMALL, num_workers=1, min_seconds=0.6, strict=True)
+    created = create_spectrograms(few, out, SMALL, num_workers=1, min_seconds=0.6)
+    assert calls.number == 13 - 9 + 1  # text.wav is tried again
+    short = {name for name, fault in created.unreadable.items() if "is too short" in fault}
+    assert short == {f"{'ab'[n % 2]}/{n:03}.wav" for n in range(12) if n % 5 < 2}
+    assert len(open_recordings(out)) == 12 - len(short)
+
+
+@pytest.mark.parametrize("broken", ["by an error", "at once"])
+def test_what_took_long_outlives(few, tmp_path, calls, capsys, monkeypatch, broken):
+    """A mistake that shows late, or Ctrl-C as soon as the next run has begun."""
+    out = tmp_path / "x.pkl.zip"
+    if broken == "at once":
+        calls.interrupt(few, out, 9)
+        monkeypatch.setattr(spectrogram_scratch, "WORTH_KEEPING", 60.0)
+        calls.interrupt(few, out, 0)
+    else:
+        bad = write(few / "b" / "999.wav", noise(0.01))
+        with pytest.raises(CommandError, match=r"b/999\.wav' can't be used: it is too short"):
+            create_spectrograms(few, out, SMALL, num_workers=1, strict=True)
+        bad.unlink()
+        calls.number = 9
+    assert f"kept in {folder_of(out)}: the same command goes on" in capsys.readouterr().err
+    create_spectrograms(few, out, SMALL, num_workers=1)
+    assert calls.number == (3 if broken == "at once" else 9)
 
 
 def test_a_computer_that_went_down_may_have_lost_what_was_written(
