@@ -99,7 +99,6 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     "command",
     [
-        ["run_experiment", "--model-architecture", "ConvNet", "--dataset-path"],
         ["run_baseline"],
         ["convert_dataset"],
         ["resize_rgb_dataset"],
