@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if "experiments/fashion-mnist" in command:
         command += " --num-epochs 1 --labels-to-keep Bag,Sandal"  # ten of all would take minutes
+    if "create_demo_recordings" in command:
+        command += " --recordings-per-label 6 --seconds 8"
+    if "run_cross_validation --dataset" in command or "experiments/mirdl" in command:
+        command += " --num-epochs 1 --folds 3"
+    if "download_ballroom" in command:  # the demo dances as the public archives hold theirs
+        for top, name in (("BallroomData", "ballroom"), ("genres", "genres")):
+            with tarfile.open(folder / f"{name}.tar.gz", "w:gz") as archive:
+                archive.add(folder / "dances", top)
+        command += " --source ballroom.tar.gz"
     if "runs/fashion/model" in command:
         command = command.replace("snapshot-8", "snapshot-1").replace("epochs 10", "epochs 2")
     command = re.sub(r"\bpython\b", shlex.quote(sys.executable), command)
