@@ -6,7 +6,9 @@ Theano's optimiser rewrote graphs; :class:`lasagne.layers.Network` does so in tw
   filters. MIRdl's networks have hundreds of such layers with few filters each, which alone do not
   keep a processor busy;
 * a max pooling comes before the rectifier, on the smaller array, wherever a convolution feeds into
-  nothing else. The largest value stays the largest through a rectifier.
+  nothing else. The largest value stays the largest through a rectifier. Where the filters reach
+  along one row of one channel, and the pooling over whole rows, nothing but the largest values is
+  ever kept (:mod:`lasagne.layers.pooled_conv`).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,6 +31,7 @@ from lasagne.layers.pool import (
     Pool2DLayer,
     Pool3DLayer,
 )
+from lasagne.layers.pooled_conv import is_plain_call, max_correlation
 from lasagne.nonlinearities import (
     SELU,
     LeakyRectify,
@@ -88,7 +91,10 @@ class Block:
             values = [layer(input, **kwargs) for layer in self.convolutions]
             pairs = zip(self.pools, values, strict=False)
             return [pool(value, **kwargs) for pool, value in pairs] or values
-        value = self._pooled_and_activated(_convolve(self.convolutions, input))
+        if self._pools_all_frames(input) and is_plain_call():
+            value = self._largest(input)
+        else:
+            value = self._pooled_and_activated(_convolve(self.convolutions, input))
         if len(self.convolutions) == 1:
             return (value,)
         starts = accumulate((layer.num_filters for layer in self.convolutions), initial=0)
@@ -113,6 +119,33 @@ class Block:
         """Tell whether pooling can come before the nonlinearity."""
         nonlinearity = self.convolutions[0].nonlinearity
         return any(pool.mode == "max" for pool in self.pools) and _keeps_order(nonlinearity)
+
+    def _pools_all_frames(self, input: Tensor) -> bool:
+        """Tell whether :func:`max_correlation` can compute the convolutions and their pools."""
+        conv = self.convolutions[0]
+        if not self._pools_first() or conv.n != 2:
+            return False
+        pool = self.pools[0]
+        (rows, length), (bands, positions) = conv.filter_size, pool.pool_size
+        return (
+            (rows, conv.stride, conv._padding()) == (1, (1, 1), (0, 0))
+            and (pool.stride[0], pool.pad, pool.ignore_border) == (bands, (0, 0), True)
+            and conv.num_channels == 1
+            and input.ndim == 4
+            and input.shape[1] == 1
+            and input.shape[2] >= bands
+            and input.shape[3] == length + positions - 1
+        )
+
+    def _largest(self, input: Tensor) -> Tensor:
+        conv = self.convolutions[0]
+        weights, biases = _filters(self.convolutions)
+        weights = conv._flipped(weights) if conv.flip_filters else weights
+        value = max_correlation(input, weights, self.pools[0].pool_size[0])
+        if biases is not None:
+            value = (value + biases.view(-1, 1, 1)).to(value.dtype)
+        activated: Tensor = conv.nonlinearity(value)
+        return activated
 
     def _pooled_and_activated(self, value: Tensor) -> Tensor:
         nonlinearity: Callable[[Tensor], Tensor] = self.convolutions[0].nonlinearity
@@ -207,12 +240,17 @@ def _arguments(layer: Any) -> tuple[Any, ...]:
 
 def _convolve(layers: Sequence[Any], input: Tensor) -> Tensor:
     """Return the convolution of `input` with the filters of all layers."""
-    first = layers[0]
-    weights = first.W if len(layers) == 1 else torch.cat([layer.W for layer in layers])
-    biases = first.b
-    if biases is not None and len(layers) > 1:
-        biases = torch.cat([layer.b for layer in layers])
-    return first._convolve(input, weights, biases)
+    convolved: Tensor = layers[0]._convolve(input, *_filters(layers))
+    return convolved
+
+
+def _filters(layers: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
+    """Return the weights and biases of all layers, each as one tensor."""
+    weights, biases = layers[0].W, layers[0].b
+    if len(layers) > 1:
+        weights = torch.cat([layer.W for layer in layers])
+        biases = None if biases is None else torch.cat([layer.b for layer in layers])
+    return weights, biases
 
 
 def _can_be_fused(layer: Any) -> bool:
@@ -226,4 +264,4 @@ def _keeps_order(nonlinearity: Callable[[Tensor], Tensor]) -> bool:
     """Tell whether the largest value stays the largest, exactly."""
     if type(nonlinearity) is LeakyRectify:
         return nonlinearity.leakiness >= 0
-    return nonlinearity is rectify
+    return nonlinearity in (rectify, linear)
