@@ -143,15 +143,16 @@ class ChunkStream:
                 return thread.submit(_read_chunk, transfer, buffer, positions[number], mark)
 
             try:
+                began = time.perf_counter()
                 ahead = start(0)
                 for number, wanted in enumerate(positions):
-                    began = time.perf_counter()
                     instances, places, filled = ahead.result()
                     self._clock.waiting += time.perf_counter() - began
                     transfer.wait(filled)
                     if number + 1 < len(positions):
                         ahead = start(number + 1)
                     yield self._chunk(instances, places, wanted)
+                    began = time.perf_counter()
             finally:
                 transfer.stop()
         self._clock.copying += transfer.seconds
