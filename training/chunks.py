@@ -164,7 +164,7 @@ class ChunkStream:
         cut from it there.
         """
         rows = self._subset.rows
-        if rows is not None and (memory := _shared_memory(self._subset)) is not None:
+        if rows is not None and (memory := shared_memory(self._subset)) is not None:
             if self._resident is None:
                 self._resident = self._copied(memory)
             stored = self._subset.instances
@@ -249,7 +249,7 @@ def _read_chunk(
     return instances, np.searchsorted(ascending, positions), filled
 
 
-def _shared_memory(subset: Subset) -> Subset | None:
+def shared_memory(subset: Subset) -> Subset | None:
     """Returns what overlapping instances lie in, if it is less than all of them.
 
     Its rows are as long as the way from an instance to the next one.

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
@@ -22,6 +22,7 @@ def shares(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     return counts
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     labels=st.lists(st.integers(0, 3), min_size=12, max_size=60),
     num_folds=st.integers(3, 6),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.convert_dataset import Options, run
@@ -32,6 +32,7 @@ def joined_by_numpy(subsets) -> np.ndarray:
     return np.concatenate([one.read(slice(None)) for one in subsets])
 
 
+@settings(max_examples=60, deadline=None)
 @given(subsets=SUBSETS, data=st.data())
 def test_it_reads_like_one_array(subsets, data):
     expected, joined = joined_by_numpy(subsets), JoinedArray(subsets)
@@ -47,6 +48,7 @@ def test_it_reads_like_one_array(subsets, data):
         assert np.array_equal(joined[row], expected[row])
 
 
+@settings(max_examples=60, deadline=None)
 @given(subsets=SUBSETS, data=st.data())
 def test_a_subset_of_it_reads_its_rows(subsets, data):
     expected = joined_by_numpy(subsets)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.errors import CommandError
@@ -36,6 +36,7 @@ def recordings(tmp_path):
 
 
 @pytest.mark.parametrize(("policy", "rule"), [("all", whole), ("original", of_mirdl)])
+@settings(max_examples=60, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=8),
     frames=st.integers(1, 20),
