@@ -136,6 +136,17 @@ def test_batches_of_patches_have_their_own_recordings_moments(arrays, recordings
         assert abs(found.numpy() - wanted[order[raw.index * 7 :][:7]]).max() < 5e-6
 
 
+def test_evaluation_gives_the_network_the_same(arrays, recordings):
+    trainer = trainer_of(recordings, spectrogram_normalisation="local", batch_size=3)
+    numbers = trainer.dataset.subset("validation").recordings
+    expected = {number: normal(arrays, [number])[number] for number in range(8)}
+    network_inputs = torch.from_numpy(patches(expected, numbers))
+    with torch.no_grad():
+        outputs = trainer.network(network_inputs, deterministic=True).log().numpy()
+    found = trainer.evaluate("validation").log_probabilities
+    assert abs(found - outputs).max() < 1e-4
+
+
 @pytest.mark.parametrize("value", [0, 1e-5, 0.1, 0.3, 123.456])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("normalisation", ["training", "local", "global"])
