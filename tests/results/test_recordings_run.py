@@ -104,18 +104,3 @@ def test_a_search_tells_a_fold_that_there_is_not_before_it_begins(path, capsys):
     assert main(["search_hyperparams", base_cmd, "search", *space]) == 1
     assert "--fold is 4; give 1 to 3, the number of --folds." in capsys.readouterr().err
     assert not Path("search").exists()
-
-
-def test_a_baseline_takes_pictures_only(path, capsys):
-    assert main(["run_baseline", str(path), "linear", "--out-dir", "out"]) == 1
-    errors = capsys.readouterr().err
-    assert errors.startswith(
-        f"manage.py: {path} holds spectrograms of recordings, each of a length"
-    )
-    assert errors.count("\n") == 1
-    assert not Path("out").exists()
-
-
-def test_validate_dataset_reads_recordings(path, capsys):
-    assert main(["validate_dataset", str(path)]) == 0
-    assert capsys.readouterr().out == f"{path} is fine: 12 instances read.\n"
