@@ -24,6 +24,7 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 SUBSETS = ("training", "validation", "testing")
 BLOCK_BYTES = 16 * 2**20  # how much is copied or computed on at once where instances are streamed
 TOUCHED_BYTES = 64 * 2**20  # how much of a file scattered rows may keep mapped at once
+GATHERED_BYTES = 2**20  # of scattered rows that are put in order at once: a cache holds them
 LARGEST_PAGE = 2 * 2**20
 KEPT_MAPPED = 64 * 2**20  # a mapping up to this many bytes stays in the process once it was read
 
@@ -253,7 +254,7 @@ def _rows_until_release(instances: np.ndarray, rows: np.ndarray | range) -> int:
     at_least = TOUCHED_BYTES // LARGEST_PAGE
     if isinstance(rows, range) or len(rows) <= at_least:
         return step
-    row_bytes = max(1, instances.nbytes // len(instances))
+    row_bytes = max(1, _extent(instances) // len(instances))
     span = (int(rows.max()) - int(rows.min()) + 1) * row_bytes
     within_span = len(rows) * TOUCHED_BYTES // span
     return min(step, max(at_least, within_span))
@@ -274,18 +275,27 @@ def _copy_rows(source: np.ndarray, rows: np.ndarray | range, target: np.ndarray)
         # In the mode 'raise' take would fill a copy of the target first.
         np.take(source, np.asarray(rows), axis=0, out=target, mode="clip")
     else:
-        target[:] = source[np.asarray(rows)]
+        rows = np.asarray(rows)
+        step = max(1, GATHERED_BYTES * len(target) // max(1, target.nbytes))
+        for start in range(0, len(rows), step):
+            target[start : start + step] = source[rows[start : start + step]]
 
 
 def _usable(array: np.ndarray) -> bool:
     return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
 
 
+def _extent(array: np.ndarray) -> int:
+    """Returns how many bytes of memory an array lies in; overlapping rows count once."""
+    low, high = np.lib.array_utils.byte_bounds(array)
+    return high - low
+
+
 def _release(array: np.ndarray) -> None:
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)
-    if base is None or array.nbytes <= KEPT_MAPPED or not hasattr(mmap, "MADV_DONTNEED"):
+    if base is None or _extent(array) <= KEPT_MAPPED or not hasattr(mmap, "MADV_DONTNEED"):
         return
     origin = np.frombuffer(base, np.uint8).__array_interface__["data"][0]
     low, high = np.lib.array_utils.byte_bounds(array)

@@ -36,7 +36,7 @@ def fold_numbers(
     Raises
     ------
     CommandError
-        Where there are too few instances, or groups, for so many folds.
+        Where there are too few instances, or groups, for so many folds, or the seed is none.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -45,11 +45,18 @@ def fold_numbers(
             f"--folds is {num_folds}; give at least 3: one is tested on, one validated on, and the "
             "others are trained on."
         )
+    if not 0 <= seed < 2**32:
+        raise CommandError(f"--fold-seed is {seed}; give 0 to {2**32 - 1:,}.")
     largest = int(np.bincount(labels).max(initial=0))
     if largest < num_folds:
         raise CommandError(
             f"--folds is {num_folds}, but no label has more than {largest} instances to deal out; "
             f"give at most {largest}, or add some."
+        )
+    if groups is not None and (few := len(np.unique(groups))) < num_folds:
+        raise CommandError(
+            f"--folds is {num_folds}, but --group-by makes only {few} groups to deal out; give at "
+            f"most {few}, or another --group-by."
         )
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = kind(num_folds, shuffle=True, random_state=seed)

@@ -22,8 +22,9 @@ def dataset_lines(dataset: Dataset, experiment: Experiment) -> list[str]:
         lines.append(f"fold {experiment.fold or 1} of {experiment.folds} is tested on")
     if isinstance(dataset, PatchDataset):
         if dataset.num_too_short:
-            frames = experiment.patch_frames
-            lines.append(f"{dataset.num_too_short} recordings are shorter than {frames} frames")
+            recordings = _counted(dataset.num_too_short, "recording", "recordings")
+            have = "has" if dataset.num_too_short == 1 else "have"
+            lines.append(f"{recordings} {have} no patch of {experiment.patch_frames} frames")
         if experiment.spectrogram_normalisation == "global":
             lines.append(LEAK)
     return lines
@@ -32,4 +33,9 @@ def dataset_lines(dataset: Dataset, experiment: Experiment) -> list[str]:
 def _size(subset: Subset) -> str:
     if subset.recordings is None:
         return f"{len(subset):,}"
-    return f"{len(subset):,} patches of {len(np.unique(subset.recordings)):,} recordings"
+    recordings = _counted(len(np.unique(subset.recordings)), "recording", "recordings")
+    return f"{_counted(len(subset), 'patch', 'patches')} of {recordings}"
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

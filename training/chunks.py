@@ -143,15 +143,16 @@ class ChunkStream:
                 return thread.submit(_read_chunk, transfer, buffer, positions[number], mark)
 
             try:
+                began = time.perf_counter()
                 ahead = start(0)
                 for number, wanted in enumerate(positions):
-                    began = time.perf_counter()
                     instances, places, filled = ahead.result()
                     self._clock.waiting += time.perf_counter() - began
                     transfer.wait(filled)
                     if number + 1 < len(positions):
                         ahead = start(number + 1)
                     yield self._chunk(instances, places, wanted)
+                    began = time.perf_counter()
             finally:
                 transfer.stop()
         self._clock.copying += transfer.seconds
@@ -163,7 +164,7 @@ class ChunkStream:
         cut from it there.
         """
         rows = self._subset.rows
-        if rows is not None and (memory := _shared_memory(self._subset)) is not None:
+        if rows is not None and (memory := shared_memory(self._subset)) is not None:
             if self._resident is None:
                 self._resident = self._copied(memory)
             stored = self._subset.instances
@@ -248,7 +249,7 @@ def _read_chunk(
     return instances, np.searchsorted(ascending, positions), filled
 
 
-def _shared_memory(subset: Subset) -> Subset | None:
+def shared_memory(subset: Subset) -> Subset | None:
     """Returns what overlapping instances lie in, if it is less than all of them.
 
     Its rows are as long as the way from an instance to the next one.

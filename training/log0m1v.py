@@ -15,6 +15,8 @@ from datasets.recordings import Recordings
 from training.experiment import Experiment
 
 FACTOR = 10_000
+ROUNDING = 1e-6
+"""The least deviation, of values up to 1, that is more than float32's rounding of equal values."""
 
 
 def compress(values: Tensor) -> Tensor:
@@ -100,7 +102,9 @@ def _blocks(frames: np.ndarray) -> Iterator[Tensor]:
 
 
 def _moments(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the mean and deviation, 0 for values that are all the same, of `_sums`."""
     count, total, squares = np.moveaxis(sums, -1, 0)
     mean = total / count
-    variance = np.maximum(0, squares / count - mean**2)
-    return {"mean": np.asarray(mean), "std": np.asarray(np.sqrt(variance))}
+    std = np.sqrt(np.maximum(0, squares / count - mean**2))
+    std = np.where(std > ROUNDING * np.maximum(1, mean), std, 0)
+    return {"mean": np.asarray(mean), "std": std}

@@ -14,6 +14,7 @@ from datasets.dataset import Dataset, Subset
 from lasagne import updates
 from lasagne.layers import Layer, Network, get_all_layers
 from lasagne.layers.base import Shape
+from training.chunks import shared_memory
 from training.devices import Compute
 from training.experiment import Experiment
 from training.loss import instance_losses
@@ -174,12 +175,17 @@ def _instances(
         if held < len(subset):
             chunk = max(chunk, -(-held // devices) * _instance_bytes(subset))
         elif compute.device.type != "cpu":
-            resident += len(subset) * _instance_bytes(subset)
+            memory = shared_memory(subset) or subset
+            resident += len(memory) * _stored_bytes(memory) + len(subset) * LABEL
     return resident, chunk
 
 
 def _instance_bytes(subset: Subset) -> int:
-    return math.prod(subset.instances.shape[1:]) * subset.instances.dtype.itemsize + LABEL
+    return _stored_bytes(subset) + LABEL
+
+
+def _stored_bytes(subset: Subset) -> int:
+    return math.prod(subset.instances.shape[1:]) * subset.instances.dtype.itemsize
 
 
 def _weights(experiment: Experiment, network: Network, compute: Compute) -> tuple[int, int]:

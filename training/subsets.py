@@ -24,19 +24,22 @@ def open_subsets(experiment: Experiment) -> Dataset:
     Raises CommandError where the options don't fit the dataset.
     """
     opened = open_any(experiment.dataset_path)
-    _check_fold(experiment)
-    dataset = _patches(experiment, opened) if isinstance(opened, Recordings) else opened
-    if isinstance(opened, Dataset) and experiment.fold is not None:
-        dataset = _refolded(experiment, opened)
+    if isinstance(opened, Recordings):
+        dataset = _patches(experiment, opened)
+    else:
+        _check_names(experiment, opened)
+        dataset = opened if experiment.fold is None else _refolded(experiment, opened)
     if experiment.labels_to_keep:
         dataset = dataset.keep_labels(parse_names(experiment.labels_to_keep))
     return dataset
 
 
-def _check_fold(experiment: Experiment) -> None:
-    fold, folds = experiment.fold, experiment.folds
-    if fold is not None and not 1 <= fold <= folds:
-        raise CommandError(f"--fold is {fold}; give 1 to {folds}, the number of --folds.")
+def _check_names(experiment: Experiment, dataset: Dataset) -> None:
+    if experiment.group_by is not None:
+        raise CommandError(
+            f"--group-by needs the instances' names, and {dataset.path} does not hold them, only "
+            "spectrograms of recordings do; leave it out, or give --group-by to create_datasets."
+        )
 
 
 def _patches(experiment: Experiment, recordings: Recordings) -> Dataset:
@@ -49,11 +52,6 @@ def _patches(experiment: Experiment, recordings: Recordings) -> Dataset:
 
 def _refolded(experiment: Experiment, dataset: Dataset) -> Dataset:
     """Returns the dataset with the folds of all its instances in place of its own subsets."""
-    if experiment.group_by is not None:
-        raise CommandError(
-            f"--group-by needs the instances' names, and {dataset.path} does not hold them, only "
-            "spectrograms of recordings do; leave it out, or give --group-by to create_datasets."
-        )
     own = [dataset.subsets[name] for name in SUBSETS if name in dataset.subsets]
     joined, labels = JoinedArray(own), np.concatenate([subset.labels for subset in own])
     parts = _parts(experiment, labels, None)
@@ -65,4 +63,9 @@ def _parts(
     experiment: Experiment, labels: np.ndarray, groups: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     folds = fold_numbers(labels, experiment.folds, experiment.fold_seed, groups)
-    return parts_of_fold(folds, (experiment.fold or 1) - 1)
+    fold = 1 if experiment.fold is None else experiment.fold
+    if not 1 <= fold <= experiment.folds:
+        raise CommandError(
+            f"--fold is {fold}; give 1 to {experiment.folds}, the number of --folds."
+        )
+    return parts_of_fold(folds, fold - 1)

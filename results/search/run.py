@@ -12,7 +12,7 @@ from typing import Any
 
 from common.errors import CommandError
 from common.options import checked
-from datasets.container import open_dataset
+from datasets.recordings import open_any
 from results.child_run import LOG, signal_of
 from results.places import environments
 from results.search.evaluation import Evaluation
@@ -66,7 +66,7 @@ def run_search(search: Search, parse: Callable[[list[str]], Experiment]) -> dict
     base = read_base_command(search.base_cmd, parse)
     check_numbers(search, base.experiment.num_epochs)
     space = Space(search, base.experiment)
-    open_dataset(base.experiment.dataset_path)
+    open_any(base.experiment.dataset_path)
     if not (search.log_dir / TRIALS).exists():
         points = space.samples()
         commands = [base.with_options(space.options(point)) for point in points]

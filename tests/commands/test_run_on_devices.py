@@ -18,6 +18,7 @@ from commands import main
 from datasets.container import write_dataset
 from tests.forking import Forked, Zygote
 from tests.paths import ROOT
+from tests.recorded import spectra, write
 from tests.runs import metrics, results, snapshots
 from training.snapshots import load_snapshot
 
@@ -171,6 +172,22 @@ def test_runs_that_end_too_early_go_on_with_any_number_of_devices(digits, start_
     assert "\ndevice cpu in float64\n" in capfd.readouterr().out
     assert experiment(*options, "--out-dir", "alone") == 0
     assert_close(Path("run"), Path("alone"), interrupted=epochs + 1)
+
+
+def test_patches_of_recordings(tmp_path, start_two):
+    """Each normalised by its own recording's mean and deviation, on whichever device it is."""
+    path = tmp_path / "x.pkl.zip"
+    write(path, spectra([60, 45, 50, 70, 30, 41, 55, 66], bands=8))
+    options = ["--dataset-path", path, "--model-architecture", "oNetOne", *EXACT, "--folds", "3"]
+    options += ["--model-params", "onet_frames=6,11:dropout=0", "--patch-frames", "20"]
+    options += ["--patch-hop", "9", "--spectrogram-normalisation", "local", "--batch-size", "7"]
+    options += ["--num-epochs", "2", "--test-at-end"]
+    ranks = start_two(*options, "--out-dir", "two")
+    assert [rank.wait() for rank in ranks] == [0, 0]
+    assert ranks[0].errors == ranks[1].errors == ""
+    assert experiment(*options, "--out-dir", "one") == 0
+    assert_close(Path("two"), Path("one"))
+    assert Path("two/predictions.csv").read_text() == Path("one/predictions.csv").read_text()
 
 
 def test_divergence_of_one_process_is_told_once_and_names_the_layer(tmp_path, start_two):

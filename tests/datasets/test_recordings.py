@@ -98,12 +98,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [
-        ["run_baseline"],
-        ["convert_dataset"],
-        ["resize_rgb_dataset"],
-    ],
-    ids=lambda command: command[0],
+    ["run_baseline", "convert_dataset", "resize_rgb_dataset"],
 )
 def test_commands_for_pictures_refuse_it(path, tmp_path, capsys, command):
     more = {
@@ -111,7 +106,7 @@ def test_commands_for_pictures_refuse_it(path, tmp_path, capsys, command):
         "resize_rgb_dataset": ["out", "--x-size", "3", "--y-size", "3"],
         "run_baseline": ["random_forest"],
     }
-    status = main([*command, str(path), *more.get(command[0], [])])
+    status = main([command, str(path), *more[command]])
     assert (status, capsys.readouterr().err) == (
         1,
         f"manage.py: {path} holds spectrograms of recordings, each of a length of its own, and "

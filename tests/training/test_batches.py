@@ -13,6 +13,7 @@ from datasets.dataset import Dataset, Subset
 from training import batches
 from training.batches import Preparation, network_shape, training_mean, training_statistics
 from training.experiment import Experiment
+from training.log0m1v import Log0m1v
 from training.views import Views, Window, choose_views
 
 CPU = torch.device("cpu")
@@ -327,6 +328,85 @@ def test_prepared_instances_are_a_copy():
     ready = Preparation(data, views, 1.0, {}, CPU, torch.float32).for_evaluation(stored)
     assert torch.equal(ready, stored)
     assert ready.data_ptr() != stored.data_ptr()
+
+
+SPECTRA = (np.random.default_rng(4).random((6, 1, 9, 7)) ** 4 * 100).astype("f4")
+NUMBERS = np.array([2, 0, 0, 1, 2, 2])  # of the recordings
+MOMENTS = {"mean": np.array([1.0, 2.0, 0.5]), "std": np.array([0.5, 0.0, 3.0])}
+
+
+def prepare_spectra(local=None, statistics=None, scale=1.0, output=None, **options):
+    """A deviation of 0 divides by 1."""
+    experiment, shape = Experiment(Path("x"), "m", **options), (1, 9, 7)
+    data = dataset("nchw", SPECTRA)
+    views = choose_views(experiment, shape)
+    compression = Log0m1v(local, CPU, torch.float64)
+    return Preparation(
+        data, views, scale, statistics or {}, CPU, torch.float64, output, compression
+    )
+
+
+def normal_spectra(local=False, mean=0.0, std=1.0):
+    values = np.log10(SPECTRA.astype("f8") * 10_000 + 1)
+    if local:
+        own = {name: one[NUMBERS][:, None, None, None] for name, one in MOMENTS.items()}
+        values = (values - own["mean"]) / np.where(own["std"], own["std"], 1)
+    return (values - mean) / std
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("statistics", [{}, {"mean": np.array(2.5), "std": np.array(0.5)}])
+@pytest.mark.parametrize("options", [{}, CROPS, CROPS | {"random_mirror": True}])
+@pytest.mark.usefixtures("way")
+def test_spectra_are_compressed_before_all_else(local, statistics, options):
+    preparation = prepare_spectra(MOMENTS if local else None, statistics, **options)
+    stored, numbers = torch.from_numpy(SPECTRA), torch.from_numpy(NUMBERS)
+    expected = normal_spectra(local, **{name: float(one) for name, one in statistics.items()})
+    generator = torch.Generator().manual_seed(0)
+    trained_on = preparation.for_training(stored, generator, slice(0, 6), 6, numbers).numpy()
+    evaluated = preparation.for_evaluation(stored, numbers).numpy()
+    if not options:
+        assert np.allclose(trained_on, expected, atol=1e-12)
+        assert np.allclose(evaluated, expected, atol=1e-12)
+        return
+    for ready, views in (
+        (trained_on, preparation.training_views),
+        (evaluated, preparation.evaluation_views),
+    ):
+        for i, view in enumerate(ready):
+            assert windows_found(view, expected[i // views])
+
+
+def test_a_scale_multiplies_compressed_values():
+    stored, numbers = torch.from_numpy(SPECTRA), torch.from_numpy(NUMBERS)
+    ready = prepare_spectra(MOMENTS, scale=3.0).for_evaluation(stored, numbers)
+    assert np.allclose(ready.numpy(), 3 * normal_spectra(local=True), atol=1e-12)
+
+
+def test_any_part_of_a_batch_of_patches_is_normalised_alike():
+    stored, numbers = torch.from_numpy(SPECTRA), torch.from_numpy(NUMBERS)
+    preparation, parts = prepare_spectra(MOMENTS, output=torch.bfloat16, **CROPS), []
+    for rows in (slice(0, 6), slice(0, 2), slice(2, 2), slice(2, 6)):
+        generator = torch.Generator().manual_seed(5)
+        part = preparation.for_training(stored[rows], generator, rows, 6, numbers[rows])
+        assert part.dtype == torch.bfloat16
+        parts.append(part)
+    assert torch.equal(torch.cat(parts[1:]), parts[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("local", [None, MOMENTS])
+def test_a_gpu_prepares_the_same_of_spectra(local):
+    ready = []
+    for device in (CPU, torch.device("cuda")):
+        data, views = dataset("nchw", SPECTRA), choose_views(Experiment(Path("x"), "m"), (1, 9, 7))
+        compression = Log0m1v(local, device, torch.float32)
+        preparation = Preparation(
+            data, views, 1.0, {}, device, torch.float32, compression=compression
+        )
+        stored, numbers = torch.from_numpy(SPECTRA), torch.from_numpy(NUMBERS)
+        ready.append(preparation.for_evaluation(stored.to(device), numbers.to(device)).cpu())
+    assert torch.allclose(*ready, atol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

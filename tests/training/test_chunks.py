@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from datasets.dataset import Subset
+from datasets.patches import patch_starts
 from training import transfer
 from training.chunks import ChunkStream
 from training.clock import Clock
@@ -245,6 +247,77 @@ def test_a_clock_counts_how_long_instances_were_waited_for(device):
     list(ChunkStream(data, 10, torch.device(device), clock=clock).batches(np.arange(50), 10))
     assert 0.2 <= clock.waiting < 20
     assert (clock.copying > 0) == (device == "cuda")
+
+
+LENGTHS = [9, 5, 30, 4, 12]
+
+
+def patches(frames: int = 5, hop: int = 2, *, chosen: range = range(5), bands: int = 3) -> Subset:
+    """Patches of spectrograms that lie in one array; see `datasets.patches`."""
+    stored = np.random.default_rng(1).random((sum(LENGTHS), bands), np.float32)
+    starts, of = patch_starts(np.cumsum([0, *LENGTHS]), frames, hop)
+    rows = np.flatnonzero(np.isin(of, chosen))
+    windows = sliding_window_view(stored, frames, axis=0)[:, np.newaxis]
+    return Subset(windows, rows.astype(np.int32), starts[rows], of[rows].astype(np.int32))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("chunk_size", [0, 7])
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("hop", [1, 5])
+def test_patches_come_with_the_numbers_of_their_recordings(chunk_size, device, ranks, hop):
+    data = patches(hop=hop)
+    instances = data.read(slice(None))
+    order = np.random.default_rng(3).permutation(len(data))
+    streams = [
+        ChunkStream(data, chunk_size, torch.device(device), share(rank, ranks)).batches(order, 4)
+        for rank in range(ranks)
+    ]
+    for parts in zip(*streams, strict=True):
+        wanted = order[parts[0].index * 4 :][:4]
+        for name, expected in (
+            ("instances", instances),
+            ("labels", data.labels),
+            ("recordings", data.recordings),
+        ):
+            found = torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
+            assert np.array_equal(found, expected[wanted])
+        assert all(part.recordings.dtype == torch.int64 for part in parts)
+        assert all(part.instances.is_contiguous() for part in parts)
+
+
+def test_pictures_have_no_recordings():
+    for chunk_size in (0, 10):
+        batches = ChunkStream(subset(50), chunk_size, CPU).batches(np.arange(50), 10)
+        assert [batch.recordings for batch in batches] == 5 * [None]
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [
+        (patches(hop=1), sum(LENGTHS) * 3),  # the frames, all of them
+        (patches(hop=2), sum(LENGTHS) * 3),
+        (patches(frames=1, hop=1), sum(LENGTHS) * 3),
+        (patches(hop=1, bands=1), sum(LENGTHS)),
+        (patches(hop=5), 10 * 15),  # less than that: patches that don't overlap
+        (patches(hop=1, chosen=range(1)), 5 * 15),
+        (patches(frames=30, hop=30), 30 * 3),
+        (subset(50, np.arange(3, 40)), 37 * 3),
+        (subset(50), 50 * 3),
+    ],
+)
+def test_on_a_device_overlapping_patches_take_no_more_than_their_frames(data, number):
+    """What is done on a GPU, here on the CPU."""
+    stream = ChunkStream(data, 0, CPU)
+    order = np.random.default_rng(3).permutation(len(data))
+    for _ in range(2):
+        instances, places = stream._resident_instances()
+        taken, labels, _ = stream._chunk(instances, places[order], order).take(slice(2, 9))
+        assert np.array_equal(taken, data.read(order[2:9]))
+        assert np.array_equal(labels, data.labels[order[2:9]])
+        assert taken.is_contiguous()
+        assert len(instances.untyped_storage()) == number * data.instances.itemsize
+    assert stream._resident_instances()[0].data_ptr() == instances.data_ptr()
 
 
 @pytest.mark.parametrize("inference", [False, True])

@@ -27,10 +27,12 @@ from lasagne.layers import (
 )
 from lasagne.nonlinearities import softmax
 from tests.paths import ROOT
+from tests.recorded import spectra, write
 from training.devices import Compute
 from training.experiment import Experiment, UpdateRule
 from training.memory import MemoryEstimate, estimate, is_out_of_memory, kept_per_weight
 from training.out_of_memory import out_of_memory
+from training.subsets import open_subsets
 
 RULES = get_args(UpdateRule)
 
@@ -209,6 +211,20 @@ def test_chunks(digits):
 
     assert on_gpu() == ((training + validation) * row, 0)
     assert on_gpu(chunk_size=validation) == (validation * row, validation // 30 * 30 * row)
+
+
+@pytest.mark.parametrize("hop", [1, 3, 10])
+def test_overlapping_patches_on_a_gpu_take_what_their_frames_take(tmp_path, hop):
+    """The training subset's overlap, all of its file's; the validation subset may take less."""
+    path = tmp_path / "x.pkl.zip"
+    frames = write(path, spectra([30] * 24, bands=5)).frames.nbytes
+    experiment = Experiment(path, "x", patch_frames=10, patch_hop=hop, folds=6)
+    dataset, gpu = open_subsets(experiment), Compute(torch.device("cuda"), "float32")
+    from training.memory import _instances
+
+    counts = [len(dataset.subset(name)) for name in ("training", "validation")]
+    expected = sum(min(frames, count * 10 * 5 * 4) + count * 8 for count in counts)
+    assert _instances(experiment, dataset, gpu, 1, 1) == (expected, 0)
 
 
 @pytest.mark.parametrize("name", RULES)
