@@ -1,4 +1,4 @@
-"""Analyses one recording and writes its spectrogram: the work of one process of several."""
+"""The spectrogram of one recording; written, it is the work of one process of several."""
 
 from __future__ import annotations
 
@@ -64,6 +64,21 @@ def analyse(task: Task, *, folder: Path, parameters: Parameters, min_samples: in
     finally:
         partial.unlink(missing_ok=True)
     return ""
+
+
+def spectrogram_of(path: Path, parameters: Parameters) -> np.ndarray:
+    """Returns the spectrogram of a recording of at least one frame, float32 (frames, bands).
+
+    Raises
+    ------
+    AudioError
+        Where it can't be read, is too short or silent.
+    """
+    with Recording(path, parameters.sample_rate) as recording:
+        blocks = list(_analysis(parameters).spectrogram(recording.blocks()))
+        if fault := _fault(recording, parameters.frame_size, parameters.sample_rate):
+            raise AudioError(fault)
+    return np.concatenate(blocks)
 
 
 def _write(partial: Path, recording: Recording, analysis: Analysis) -> None:

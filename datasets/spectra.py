@@ -9,7 +9,7 @@ spectrum's power, and its triangle's sides are straight lines over mel, not over
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -93,6 +93,21 @@ class Parameters:
             for name in ("mel_bands", "low_frequency_bound", "high_frequency_bound"):
                 del values[name]
         return values
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Parameters:
+        """Makes them of what `plain` has returned; raises CommandError where it makes no sense."""
+        try:
+            parameters = cls(**plain)
+            if parameters.plain() != dict(plain):
+                raise TypeError("some are missing")
+            parameters.check()
+        except TypeError as error:
+            raise CommandError(
+                f"The parameters of the spectrograms are not those of this version: {error}; make "
+                "the spectrograms anew with create_spectrograms."
+            ) from error
+        return parameters
 
     def check(self) -> None:
         """Raises CommandError where a parameter is wrong."""

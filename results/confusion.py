@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.files import whole_file
+from results.plots import write_figure
 
 MOST_NUMBERS = 30  # labels up to which every count is written into its square
 
@@ -39,10 +39,9 @@ def confusion_picture(
             axes.text(column, row, f"{matrix[row, column]}", **style)
     ticks = range(0, count, max(1, -(-count // 60)))
     names = [label_names[number] for number in ticks]
-    axes.set_xticks(ticks, names, rotation=90, fontsize=8)
-    axes.set_yticks(ticks, names, fontsize=8)
+    axes.set_xticks(ticks, names, rotation=90, fontsize=8, parse_math=False)
+    axes.set_yticks(ticks, names, fontsize=8, parse_math=False)
     axes.set_xlabel("prediction")
     axes.set_ylabel("label")
-    figure.suptitle(title, fontsize=11)
-    with whole_file(path) as partial:
-        figure.savefig(partial, format="png")
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    write_figure(figure, path)
