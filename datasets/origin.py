@@ -14,13 +14,14 @@ from datasets.dataset import Dataset, Layout
 from datasets.outputs import grey
 from datasets.patches import PatchDataset
 from datasets.pictures import ResizeMode, read_picture, resized
+from datasets.recordings import Recordings
 
 PICTURES, RECORDINGS, FEATURES = "pictures", "recordings", "features"
 LIGHT_ON_DARK = ("download_mnist", "create_demo_dataset")  # commands whose pictures are so
 Size = tuple[int, int]  # height and width in pixels
 
 
-def origin_of(dataset: Dataset) -> dict[str, Any]:
+def origin_of(dataset: Dataset | Recordings) -> dict[str, Any]:
     """Returns what is to be known to make an instance of a file, in types that JSON holds.
 
     `kind` is 'pictures', 'recordings' or, where nothing is known of it, 'features'. Spectrograms
@@ -29,7 +30,9 @@ def origin_of(dataset: Dataset) -> dict[str, Any]:
     another, and `command`, which wrote the dataset.
     """
     if isinstance(dataset, PatchDataset):
-        return {"kind": RECORDINGS, "parameters": dict(dataset.source.parameters)}
+        dataset = dataset.source
+    if isinstance(dataset, Recordings):
+        return {"kind": RECORDINGS, "parameters": dict(dataset.parameters)}
     shape = dataset.picture_shape
     is_picture = shape is not None and shape[2] in (1, 3)
     return {

@@ -53,8 +53,11 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
         dataset_path=path or own,
         labels_to_keep="",  # they are the network's labels
     )
-    dataset = _with_all(experiment) if subset == ALL else open_subsets(experiment)
-    _check_origin(trained, dataset)
+    opened = open_any(experiment.dataset_path)
+    _check_origin(trained, opened)
+    if isinstance(opened, Recordings):
+        _check_length(trained, opened)
+    dataset = _with_all(experiment, opened) if subset == ALL else open_subsets(experiment)
     _check_labels(trained, dataset)
     dataset = dataset.with_labels(trained.labels)
     if subset != ALL and (isinstance(dataset, PatchDataset) or experiment.fold is not None):
@@ -67,8 +70,7 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
     return dataset
 
 
-def _with_all(experiment: Experiment) -> Dataset:
-    opened = open_any(experiment.dataset_path)
+def _with_all(experiment: Experiment, opened: Dataset | Recordings) -> Dataset:
     if isinstance(opened, Recordings):
         frames, hop = experiment.patch_frames, experiment.patch_hop
         hop = frames if hop is None else hop
@@ -78,7 +80,7 @@ def _with_all(experiment: Experiment) -> Dataset:
     return replace(opened, subsets=own | {ALL: joined(list(own.values()))})
 
 
-def _check_origin(trained: Trained, dataset: Dataset) -> None:
+def _check_origin(trained: Trained, dataset: Dataset | Recordings) -> None:
     """Raises CommandError where values stand for something else than those trained on."""
     wanted, found = trained.origin, origin_of(dataset)
     if not wanted:  # an older snapshot does not say
@@ -98,6 +100,16 @@ def _check_origin(trained: Trained, dataset: Dataset) -> None:
         raise CommandError(
             f"{dataset.path} was made otherwise than what the network of {trained.path} was "
             f"trained on: {differences}; make the dataset anew with the latter."
+        )
+
+
+def _check_length(trained: Trained, recordings: Recordings) -> None:
+    frames, longest = trained.experiment.patch_frames, int(recordings.num_frames.max())
+    if longest < frames:
+        rate = recordings.frames_per_second
+        raise CommandError(
+            f"The network of {trained.path} takes patches of {frames / rate:.1f} s, but the "
+            f"longest recording in {recordings.path} has {longest / rate:.1f} s; give longer ones."
         )
 
 

@@ -15,14 +15,15 @@ from matplotlib.ticker import PercentFormatter
 from datasets.recordings import Recordings
 from results.plots import write_figure
 from results.prediction.outcome import Predicted
-from training.log0m1v import FACTOR
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee")  # of the strongest labels
 OTHERS = "#c8c8c8"
 MOST_CURVES = 40  # labels up to which those beside the strongest are drawn as well, in grey
 MOST_DOTS = 40  # points up to which a curve shows them
 MOST_COLUMNS = 2000  # of a spectrogram; frames of a longer one are averaged
-LONGEST_TITLE = 90  # characters, from the end
+RANGE = 70  # dB that a spectrogram's colours reach down
+LOWEST = 1e-12  # of the loudest, so that silence has a logarithm
+LONGEST_TITLE, LONGEST_LABEL = 90, 28  # characters
 
 
 def prediction_picture(
@@ -49,21 +50,31 @@ def prediction_picture(
     _draw_curves(below, predicted, curve, label_names)
     below.set_xlim(0, len(recording.frames) / recording.frames_per_second)
     below.set_xlabel("seconds")
-    name = predicted.file.name
-    shown = name if len(name) <= LONGEST_TITLE else f"…{name[1 - LONGEST_TITLE :]}"
-    figure.suptitle(shown, fontsize=11, parse_math=False)
+    title = shorten(predicted.file.name, LONGEST_TITLE)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     write_figure(figure, path)
+
+
+def shorten(text: str, longest: int) -> str:
+    """Returns the text; a longer one without its middle."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _draw_spectrogram(axes: Axes, recording: Recordings) -> None:
     frames, rate = recording.frames, recording.frames_per_second
     starts = np.arange(0, len(frames), -(-len(frames) // MOST_COLUMNS))
     counts = np.diff(np.append(starts, len(frames)))[:, np.newaxis]
-    values = np.log10(FACTOR * np.add.reduceat(frames, starts) / counts + 1)
-    of_bins = recording.parameters.get("transform") == "magnitude"
+    values = np.add.reduceat(frames, starts) / counts
+    of_bins = recording.parameters.get("transform") == "magnitude"  # else of power
+    loudest = values.max() if values.any() else 1
+    levels = (20 if of_bins else 10) * np.log10(np.maximum(values / loudest, LOWEST))
     top = recording.parameters["sample_rate"] / 2000 if of_bins else recording.num_bands
     extent = (-0.5 / rate, (len(frames) - 0.5) / rate, 0, top)
-    axes.imshow(values.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
+    style: dict[str, Any] = {"origin": "lower", "aspect": "auto", "cmap": "magma"}
+    image = axes.imshow(levels.T, vmin=-RANGE, vmax=0, extent=extent, **style)
+    scale = axes.inset_axes((1.015, 0, 0.015, 1))
+    axes.figure.colorbar(image, cax=scale, label="dB, of the loudest")
     axes.set_ylabel("frequency in kHz" if of_bins else "mel band")
 
 
@@ -88,9 +99,9 @@ def _draw_curves(
     for label, colour in reversed(coloured):  # the strongest above all
         share, top = predicted.probabilities[label], {**style, "color": colour, "zorder": 3}
         lines += axes.plot(seconds, probabilities[:, label], linewidth=1.8, **top)
-        texts.append(f"{share:.1%} {label_names[label]}")
+        texts.append(f"{share:.1%} {shorten(label_names[label], LONGEST_LABEL)}")
     place: dict[str, Any] = {"bbox_to_anchor": (1.01, 1.02), "borderaxespad": 0}
-    place |= {"loc": "upper left", "frameon": False, "title": "mean"}
+    place |= {"loc": "upper left", "frameon": False, "title": "mean probability"}
     legend = axes.legend(lines[::-1], texts[::-1], **place)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -1,5 +1,7 @@
 """Spectrograms against Essentia's own numbers, closed forms, SciPy and a loop over frames."""
 
+import json
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -226,3 +228,24 @@ def test_what_magnitudes_do_not_depend_on_is_left_out():
         "transform": "magnitude",
     }
     assert Parameters(sample_rate=8000).plain()["high_frequency_bound"] == 4000
+
+
+@pytest.mark.parametrize("transform", ["mel", "magnitude"])
+def test_parameters_come_back_from_plain_data(transform):
+    parameters = Parameters(sample_rate=8000, frame_size=512, transform=transform)
+    again = Parameters.of(json.loads(json.dumps(parameters.plain())))
+    assert again.plain() == parameters.plain()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"window": None}, "are not those of this version: some are missing"),
+        ({"colour": "blue"}, "are not those of this version: .* 'colour'"),
+        ({"frame_size": 3}, "--frame-size is 3; give an even number"),
+    ],
+)
+def test_parameters_that_make_no_sense_do_not_come_back(change, sentence):
+    plain = Parameters().plain() | change
+    with pytest.raises(CommandError, match=sentence):
+        Parameters.of({name: value for name, value in plain.items() if value is not None})
