@@ -27,7 +27,9 @@ GROUP = "Experiments"
 class Options:
     """The options of predict."""
 
-    files: Annotated[tuple[Path, ...], Positional, arg(metavar="FILE")]
+    files: Annotated[
+        tuple[Path, ...], Positional, arg(metavar="FILE…", help_behavior_hint="(one or more)")
+    ]
     """Pictures or recordings, or folders of them."""
 
     snapshot: Path

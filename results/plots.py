@@ -62,6 +62,12 @@ def write_figure(figure: Figure, path: Path) -> None:
         figure.savefig(partial, format="png")
 
 
+def shorten(text: str, longest: int) -> str:
+    """Returns the text; a longer one without its middle."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[: half - 1]}…{text[-half:]}"
+
+
 def _mark_best(axes: Axes, records: Sequence[EpochRecord]) -> None:
     best = max(records, key=lambda record: record.rank)
     label = f"best: {best.validation_accuracy:.2%} in epoch {best.epoch}"

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from datasets.recordings import Recordings
-from results.plots import write_figure
+from results.plots import shorten, write_figure
 from results.prediction.outcome import Predicted
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee")  # of the strongest labels
@@ -53,12 +53,6 @@ def prediction_picture(
     title = shorten(predicted.file.name, LONGEST_TITLE)
     figure.suptitle(title, fontsize=11, parse_math=False)
     write_figure(figure, path)
-
-
-def shorten(text: str, longest: int) -> str:
-    """Returns the text; a longer one without its middle."""
-    half = longest // 2
-    return text if len(text) <= longest else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _draw_spectrogram(axes: Axes, recording: Recordings) -> None:

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from datasets.recordings import Recordings
+from results.plots import shorten
 from results.prediction import drawing
-from results.prediction.drawing import prediction_picture, shorten
+from results.prediction.drawing import prediction_picture
 from results.prediction.outcome import GivenFile, Predicted
 
 
