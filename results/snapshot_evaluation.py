@@ -12,6 +12,7 @@ from common.errors import CommandError
 from common.files import make_folder, write_whole
 from datasets.convert import SUFFIX
 from datasets.dataset import Dataset
+from datasets.patches import PatchDataset
 from results.dataset_lines import subset_size
 from results.scores import scores_of
 from results.testing import PICTURE, PREDICTIONS, Tested
@@ -59,7 +60,8 @@ def evaluate_snapshot(
     dataset = open_matching(trained, dataset_path, subset)
     folder = make_folder(out_dir or _folder_of(trained, dataset, subset))
     print(f"snapshot {trained.path}, weights of epoch {trained.epoch}")
-    print(f"dataset {dataset.path}, {subset}: {subset_size(dataset.subset(subset))}")
+    unit = "" if isinstance(dataset, PatchDataset) else " instances"
+    print(f"dataset {dataset.path}, {subset}: {subset_size(dataset.subset(subset))}{unit}")
     print(f"device {trained.compute}", flush=True)
     start = time.perf_counter()
     evaluation = trained.evaluate(dataset, subset, f"evaluating on {subset}")
