@@ -141,7 +141,7 @@ class Dataset:
 
         (channels, height, width), or (features,) for flat data.
         """
-        shape = self.subsets["training"].instances.shape[1:]
+        shape = next(iter(self.subsets.values())).instances.shape[1:]
         if self.layout == "nhwc":
             height, width, channels = shape
             return channels, height, width
@@ -191,16 +191,24 @@ class Dataset:
                 f"{self.path}: a network tells at least two labels apart, but the labels to keep "
                 f"are {', '.join(names) or 'none'}. Valid: {', '.join(self.label_names)}."
             )
-        label_to_index = {name: index for index, name in enumerate(sorted(set(names)))}
-        new_index = np.full(len(self.label_to_index), -1, np.int32)
-        for name, index in label_to_index.items():
-            new_index[self.label_to_index[name]] = index
-        subsets = {name: _renumber(subset, new_index) for name, subset in self.subsets.items()}
-        if not len(subsets["training"]):
+        kept = self.with_labels(sorted(set(names)))
+        if not len(kept.subsets["training"]):
             raise CommandError(
                 f"{self.path}: no training instance has one of the labels to keep "
                 f"({', '.join(names)}). Valid: {', '.join(self.label_names)}."
             )
+        return kept
+
+    def with_labels(self, names: Sequence[str]) -> Dataset:
+        """Returns the dataset with the labels `names`, numbered in this order, and no others.
+
+        Instances of other labels are left out; a label that is new has none. Nothing is copied.
+        """
+        label_to_index = {name: index for index, name in enumerate(names)}
+        new_index = np.full(len(self.label_to_index), -1, np.int32)
+        for name, index in self.label_to_index.items():
+            new_index[index] = label_to_index.get(name, -1)
+        subsets = {name: _renumber(subset, new_index) for name, subset in self.subsets.items()}
         return replace(self, subsets=subsets, label_to_index=label_to_index, mean=None)
 
 

@@ -56,3 +56,19 @@ class JoinedArray:
             places = np.flatnonzero(which == number)
             subset = self._subsets[number]
             target[places] = subset.read(rows[places] - (self._ends[number] - len(subset)))
+
+
+def joined(subsets: Sequence[Subset]) -> Subset:
+    """Returns the instances of several subsets, one after another, as one; nothing is copied.
+
+    Parameters
+    ----------
+    subsets : sequence of Subset
+        At least one; of instances of one shape and type. Patches are all cut from one array.
+    """
+    labels = np.concatenate([subset.labels for subset in subsets])
+    rows = [subset.rows for subset in subsets if subset.rows is not None]
+    recordings = [subset.recordings for subset in subsets if subset.recordings is not None]
+    if not recordings:
+        return Subset(JoinedArray(subsets), labels)
+    return Subset(subsets[0].instances, labels, np.concatenate(rows), np.concatenate(recordings))

@@ -149,7 +149,8 @@ def resized(image: Image.Image, size: tuple[int, int], mode: ResizeMode) -> Imag
     across, down = width / image.width, height / image.height
     if mode == "crop":
         scale = max(across, down)
-        left, top = (image.width - width / scale) / 2, (image.height - height / scale) / 2
+        left = max(0.0, (image.width - width / scale) / 2)  # which rounding may make negative
+        top = max(0.0, (image.height - height / scale) / 2)
         box = (left, top, image.width - left, image.height - top)
         return image.resize((width, height), RESAMPLING, box=box)
     scale = min(across, down)

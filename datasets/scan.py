@@ -94,6 +94,18 @@ def find_files(
     return Listing(pictures, sorted(others))
 
 
+def files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    """Lists the files with these suffixes below a folder, at any depth, sorted; as `find_files`.
+
+    Raises CommandError where a folder can't be read.
+    """
+    try:
+        found, _ = _walk(folder, frozenset(), Kind(suffixes, ""))
+    except OSError as error:
+        raise CommandError(f"{error.filename} can't be read: {error.strerror}.") from error
+    return [folder / name for name in sorted(found)]
+
+
 def check_counts(
     image_dir: Path,
     pictures: Mapping[str, Collection[str]],

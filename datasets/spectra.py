@@ -70,30 +70,6 @@ class Parameters:
     low_frequency_bound: float = 0.0
     high_frequency_bound: float | None = None
 
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Parameters:
-        """Returns the parameters that a dataset or a network says its spectrograms were made by.
-
-        Parameters
-        ----------
-        plain : mapping
-            What `plain` returned.
-
-        Raises
-        ------
-        CommandError
-            Where they are no such parameters, or wrong.
-        """
-        try:
-            parameters = cls(**plain)
-            parameters.check()
-        except TypeError as error:  # another name, or a text for a number
-            raise CommandError(
-                f"{dict(plain)} are no parameters of spectrograms; give those of a dataset of "
-                "create_spectrograms."
-            ) from error
-        return parameters
-
     @property
     def num_bins(self) -> int:
         """How many frequencies a frame's spectrum has, from 0 to half the sample rate."""
@@ -117,6 +93,21 @@ class Parameters:
             for name in ("mel_bands", "low_frequency_bound", "high_frequency_bound"):
                 del values[name]
         return values
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Parameters:
+        """Makes them of what `plain` has returned; raises CommandError where it makes no sense."""
+        try:
+            parameters = cls(**plain)
+            if parameters.plain() != dict(plain):
+                raise TypeError("some are missing")
+            parameters.check()
+        except TypeError as error:
+            raise CommandError(
+                f"The parameters of the spectrograms are not those of this version: {error}; make "
+                "the spectrograms anew with create_spectrograms."
+            ) from error
+        return parameters
 
     def check(self) -> None:
         """Raises CommandError where a parameter is wrong."""

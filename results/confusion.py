@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.files import whole_file
+from results.plots import shorten, write_figure
 
+LONGEST_NAME = 30  # characters of a label
 MOST_NUMBERS = 30  # labels up to which every count is written into its square
 
 
@@ -25,7 +27,10 @@ def confusion_picture(
 ) -> None:
     """Draws a confusion matrix into the PNG file `path`, shaded by each label's shares."""
     count = len(label_names)
-    size = min(14.0, 3.2 + 0.45 * count)
+    ticks = range(0, count, max(1, -(-count // 60)))
+    names = [shorten(label_names[number], LONGEST_NAME) for number in ticks]
+    beside = 0.9 + 0.07 * max(map(len, names))  # inches for the names
+    size = min(12.0, max(3.2, 0.45 * count)) + beside
     figure = Figure(figsize=(size + 0.8, size), dpi=120, layout="constrained")
     axes = figure.subplots()
     sums = matrix.sum(axis=1, keepdims=True)
@@ -37,12 +42,10 @@ def confusion_picture(
             colour = "white" if shares[row, column] > 0.5 else "black"
             style: dict[str, Any] = {"ha": "center", "va": "center", "color": colour, "fontsize": 8}
             axes.text(column, row, f"{matrix[row, column]}", **style)
-    ticks = range(0, count, max(1, -(-count // 60)))
-    names = [label_names[number] for number in ticks]
-    axes.set_xticks(ticks, names, rotation=90, fontsize=8)
-    axes.set_yticks(ticks, names, fontsize=8)
+    axes.set_xticks(ticks, names, rotation=90, fontsize=8, parse_math=False)
+    axes.set_yticks(ticks, names, fontsize=8, parse_math=False)
     axes.set_xlabel("prediction")
     axes.set_ylabel("label")
-    figure.suptitle(title, fontsize=11)
-    with whole_file(path) as partial:
-        figure.savefig(partial, format="png")
+    title = textwrap.fill(title, int(11 * size), break_on_hyphens=False)
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    write_figure(figure, path)

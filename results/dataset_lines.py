@@ -16,7 +16,7 @@ LEAK = (
 
 def dataset_lines(dataset: Dataset, experiment: Experiment) -> list[str]:
     """Returns what there is to train on, and how it was chosen."""
-    sizes = ", ".join(f"{_size(part)} {name}" for name, part in dataset.subsets.items())
+    sizes = ", ".join(f"{subset_size(part)} {name}" for name, part in dataset.subsets.items())
     lines = [f"dataset {dataset.path}: {sizes}; {len(dataset.label_names)} labels"]
     if experiment.fold is not None or isinstance(dataset, PatchDataset):
         lines.append(f"fold {experiment.fold or 1} of {experiment.folds} is tested on")
@@ -30,7 +30,8 @@ def dataset_lines(dataset: Dataset, experiment: Experiment) -> list[str]:
     return lines
 
 
-def _size(subset: Subset) -> str:
+def subset_size(subset: Subset) -> str:
+    """Returns how many instances, or patches of how many recordings, a subset has."""
     if subset.recordings is None:
         return f"{len(subset):,}"
     recordings = _counted(len(np.unique(subset.recordings)), "recording", "recordings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,20 @@ def finish(figure: Figure, title: str, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.suptitle(title, fontsize=11)
-    with whole_file(path) as partial:
+    write_figure(figure, path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as the PNG file `path`; letters that its font lacks show as empty boxes."""
+    with whole_file(path) as partial, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(partial, format="png")
+
+
+def shorten(text: str, longest: int) -> str:
+    """Returns the text; a longer one without its middle."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _mark_best(axes: Axes, records: Sequence[EpochRecord]) -> None:

@@ -52,10 +52,15 @@ class Scores:
         return float((self.votes == self.labels).mean())
 
     def top_accuracy(self, k: int) -> float:
-        """Returns the share of labels that are among the k of the highest probability."""
+        """Returns the share of labels that are among the k of the highest probability.
+
+        Of equal ones the first label counts as higher, as for `predictions`.
+        """
         rows = np.arange(len(self.labels))
         own = self.probabilities[rows, self.labels][:, np.newaxis]
-        return float(((self.probabilities > own).sum(axis=1) < k).mean())
+        later = np.arange(self.probabilities.shape[1]) >= self.labels[:, np.newaxis]
+        behind = (self.probabilities < own) | ((self.probabilities == own) & later)
+        return float(((~behind).sum(axis=1) < k).mean())
 
 
 def scores_of(evaluation: Evaluation, subset: Subset) -> Scores:

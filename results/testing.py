@@ -18,6 +18,7 @@ from results.scores import Scores, scores_of
 from results.tables import loss_text
 from training.evaluation import Evaluation
 from training.experiment import Experiment
+from training.matching import ALL
 from training.trainer import Trainer
 
 PREDICTIONS, PICTURE = "predictions.csv", "confusion-matrix.png"
@@ -48,8 +49,8 @@ class Tested:
     epoch: int
 
     @property
-    def results(self) -> dict[str, Any]:
-        """What results.json holds of it."""
+    def figures(self) -> dict[str, Any]:
+        """Loss, accuracy and the weights' epoch; of patches, also what is true of recordings."""
         figures: dict[str, Any] = {
             "loss": self.evaluation.loss,
             "accuracy": self.evaluation.accuracy,
@@ -59,14 +60,25 @@ class Tested:
             figures["recordings"] = len(self.scores.recordings)
             figures["recording_accuracy"] = self.scores.accuracy
             figures["vote_accuracy"] = self.scores.vote_accuracy
-        return {f"{self.subset}_{name}": value for name, value in figures.items()}
+        return figures
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What results.json holds of it."""
+        return {f"{self.subset}_{name}": value for name, value in self.figures.items()}
 
     @property
     def names(self) -> list[str]:
-        """The name of every recording, or the number of every instance in its subset."""
+        """The name of every recording, or the number of every instance in its subset.
+
+        In `ALL`, it is `<subset>/<number>`.
+        """
         if isinstance(self.dataset, PatchDataset) and self.scores.recordings is not None:
             return [self.dataset.source.names[number] for number in self.scores.recordings]
-        return [str(number) for number in range(len(self.scores.labels))]
+        if self.subset != ALL:
+            return [str(number) for number in range(len(self.scores.labels))]
+        parts = {name: part for name, part in self.dataset.subsets.items() if name != ALL}
+        return [f"{name}/{number}" for name, part in parts.items() for number in range(len(part))]
 
     def __str__(self) -> str:
         """Returns the lines for the screen."""
@@ -100,17 +112,18 @@ def testing_line(subset: str, results: dict[str, Any]) -> str:
         for name, value in results.items()
         if name.startswith(f"{subset}_")
     }
+    name = "overall" if subset == ALL else subset
     if "recordings" not in figures:
-        text = f"{subset} accuracy {figures['accuracy']:.2%}"
+        text = f"{name} accuracy {figures['accuracy']:.2%}"
     else:
         text = (
-            f"{subset} accuracy of {figures['recordings']} recordings "
+            f"{name} accuracy of {figures['recordings']} recordings "
             f"{figures['recording_accuracy']:.2%} by mean probability, "
             f"{figures['vote_accuracy']:.2%} by majority vote, of their patches "
             f"{figures['accuracy']:.2%}"
         )
     loss, epoch = loss_text(figures["loss"]), figures["epoch"]
-    return f"{text}, {subset} loss {loss} (weights of epoch {epoch})"
+    return f"{text}, {name} loss {loss} (weights of epoch {epoch})"
 
 
 def write_predictions(path: Path, names: list[str], scores: Scores, label_names: list[str]) -> None:

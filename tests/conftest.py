@@ -38,6 +38,25 @@ def fashion_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "fashion-mnist.pkl.zip"
 
 
+@pytest.fixture(scope="session")
+def picture_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A snapshot of a network on coloured pictures, and the folder of these and their datasets."""
+    from tests.small_networks import picture_datasets, train
+
+    folder = tmp_path_factory.mktemp("pictures")
+    dataset = picture_datasets(folder, resize_mode="crop") / "full.rgb.pkl.zip"
+    return train(dataset, folder / "run"), folder
+
+
+@pytest.fixture(scope="session")
+def recording_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A snapshot of a network on spectrograms, and the folder of the recordings and dataset."""
+    from tests.small_networks import PATCHES, spectrogram_dataset, train
+
+    folder = tmp_path_factory.mktemp("recordings")
+    return train(spectrogram_dataset(folder), folder / "run", **PATCHES), folder
+
+
 @pytest.fixture(autouse=True)
 def _in_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test writes by a relative name (runs/) goes into its own folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 
 import numpy as np
 
@@ -48,6 +49,11 @@ def run_length(subset: Subset, chunk_size: int, memory: int) -> int:
     if one_chunk or row_bytes * len(subset) <= MEMORY_PART * memory:
         return 1
     return max(1, -(-RUN_BYTES // max(1, row_bytes)))
+
+
+def fingerprint(labels: np.ndarray) -> dict[str, int]:
+    """Returns what instances are known again by: their number, and a checksum of their labels."""
+    return {"instances": len(labels), "labels": zlib.crc32(labels.tobytes())}
 
 
 def epoch_order(count: int, rng: np.random.Generator, run: int = 1, chunk: int = 0) -> np.ndarray:

@@ -10,18 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import lasagne
-from architectures.registry import build
 from common.errors import CommandError
 from common.host import memory
-from common.params import parse_params
 from datasets.dataset import Dataset
 from datasets.patches import PatchDataset
-from lasagne.layers import DenseLayer, InputLayer, Layer, Network, get_all_layers
-from lasagne.layers.conv.base import BaseConvLayer
+from lasagne.layers import Network
 from training import log0m1v
 from training.averages import WeightAverage
-from training.batches import Preparation, network_shape, training_statistics
+from training.batches import network_shape, training_statistics
 from training.devices import Compute, choose_compute
 from training.distributed import ALONE, Group
 from training.experiment import Experiment
@@ -29,6 +25,7 @@ from training.host_memory import keep_freed_memory
 from training.loss import check_smoothing
 from training.memory import estimate
 from training.micro_batches import choose_micro_batch_size
+from training.model import make_network, make_output_layer, make_preparation
 from training.order import run_length
 from training.out_of_memory import memory_told
 from training.policies import make_policy
@@ -72,16 +69,11 @@ def prepare(experiment: Experiment, group: Group = ALONE) -> Trainer:
     experiment = _with_order(experiment, dataset, group)
     shape, views = _inputs(experiment, dataset, group.size)
     with memory_told(experiment):
-        output_layer = _output_layer(experiment, views.input_shape, dataset)
-        network = _network(output_layer, compute, experiment)
+        output_layer = make_output_layer(experiment, views.input_shape, len(dataset.label_names))
+        network = make_network(output_layer, compute, experiment)
     snapshot = _snapshot(experiment, dataset, views.input_shape)
     statistics = _statistics(experiment, dataset, shape, snapshot)
-    scale = experiment.input_scale if experiment.input_scale is not None else 1 / dataset.scale
-    dtypes = compute.dtype, _input_dtype(output_layer, compute)
-    compression = _compression(experiment, dataset, compute)
-    preparation = Preparation(
-        dataset, views, scale, statistics, compute.device, *dtypes, compression
-    )
+    preparation = make_preparation(experiment, dataset, views, statistics, output_layer, compute)
     make_optimizer = optimizer_maker(experiment, output_layer)
     optimizer = make_optimizer(experiment.learning_rate)
     shares = dataset, network, compute, views.training_views, group.size
@@ -127,7 +119,7 @@ def try_out(experiment: Experiment) -> None:
     dataset = _open(experiment)
     _, views = _inputs(experiment, dataset, experiment.num_devices)
     with memory_told(experiment):
-        output_layer = _output_layer(experiment, views.input_shape, dataset)
+        output_layer = make_output_layer(experiment, views.input_shape, len(dataset.label_names))
     optimizer_maker(experiment, output_layer)(experiment.learning_rate)
 
 
@@ -146,27 +138,6 @@ def _from_snapshot(experiment: Experiment) -> Experiment:
     if experiment.resume is None or experiment.start_from_snapshot is not None:
         return experiment
     return replace(experiment, start_from_snapshot=newest_snapshot(experiment.resume))
-
-
-def _network(output_layer: Layer, compute: Compute, experiment: Experiment) -> Network:
-    network = Network(output_layer).to(compute.device, compute.dtype)
-    if experiment.compile:
-        network.compile()
-    return network
-
-
-def _input_dtype(output_layer: Layer, compute: Compute) -> torch.dtype:
-    """Returns what autocast would make of the input, if all that takes it is cast."""
-    first = [
-        layer
-        for layer in get_all_layers(output_layer)
-        if any(
-            isinstance(source, InputLayer)
-            for source in getattr(layer, "input_layers", [getattr(layer, "input_layer", None)])
-        )
-    ]
-    cast = all(isinstance(layer, BaseConvLayer | DenseLayer) for layer in first)
-    return compute.short_dtype if cast else compute.dtype
 
 
 def _step(
@@ -250,12 +221,6 @@ def _open(experiment: Experiment) -> Dataset:
     return dataset
 
 
-def _output_layer(experiment: Experiment, input_shape: tuple[int, ...], dataset: Dataset) -> Layer:
-    lasagne.random.set_rng(np.random.default_rng(experiment.seed))
-    params = parse_params(experiment.model_params)
-    return build(experiment.model_architecture, input_shape, len(dataset.label_names), params)
-
-
 def _snapshot(
     experiment: Experiment, dataset: Dataset, input_shape: tuple[int, ...]
 ) -> Snapshot | None:
@@ -285,13 +250,3 @@ def _statistics(
     if isinstance(dataset, PatchDataset):
         return log0m1v.statistics(dataset, experiment) if names else {}
     return training_statistics(dataset, shape, experiment)
-
-
-def _compression(
-    experiment: Experiment, dataset: Dataset, compute: Compute
-) -> log0m1v.Log0m1v | None:
-    if not isinstance(dataset, PatchDataset):
-        return None
-    is_local = experiment.spectrogram_normalisation == "local"
-    local = log0m1v.of_each(dataset.source) if is_local else None
-    return log0m1v.Log0m1v(local, compute.device, compute.dtype)

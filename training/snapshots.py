@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 KEY = "bandcamp-deep-learning"
-ADDED: dict[str, Any] = {"batch": 0, "progress": {}, "order": {}, "stopping": {}}
+ADDED: dict[str, Any] = {"batch": 0, "progress": {}, "order": {}, "stopping": {}, "origin": {}}
 """Entries of the header that older snapshots lack, and what they mean by it."""
 TRANSIENT = {"resume": None, "test_only": False, "out_dir": None}
 """Options of one call, which a later one does not take over."""
@@ -44,8 +44,9 @@ class Snapshot:
         (batches done of the epoch after it), `progress` (what these have summed up to) and `order`
         (what decides which instances are in which batch), `best`
         (its epoch, loss and accuracy; None before the first epoch's end), `labels`, `input_shape`,
-        `precision`, `scale`, `policy`, `stopping`, `scaler` (of float16) and `optimizer` (its
-        groups and numbers).
+        `origin` (how instances are made of files, see `datasets.origin.origin_of`), `precision`,
+        `scale`, `policy`, `stopping`, `scaler` (of float16) and `optimizer` (its groups and
+        numbers).
     tensors : "network/…" the weights, "best/…" those of the best epoch where they are others,
         "average/…" the weights' moving average, "optimizer/<i>/…" the update rule's state, "mean"
         and "std" the training subset's mean and standard deviation (float64).

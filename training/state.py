@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from common.options import to_plain
+from datasets.origin import origin_of
 from training.snapshots import Snapshot
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def capture(trainer: Trainer) -> Snapshot:
         "best": best and {"epoch": best.epoch, "loss": best.loss, "accuracy": best.accuracy},
         "labels": trainer.dataset.label_names,
         "input_shape": list(trainer.preparation.input_shape),
+        "origin": origin_of(trainer.dataset),
         "policy": dict(trainer.policy.state),
         "stopping": dict(trainer.stopping.state),
         "scaler": trainer.step.scaler.state_dict(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from training.evaluation import Evaluation, evaluate
 from training.experiment import Experiment
 from training.finite import first_not_finite
 from training.memory import MemoryEstimate
-from training.order import chunk_instances, epoch_order
+from training.order import chunk_instances, epoch_order, fingerprint
 from training.policies import RatePolicy
 from training.records import EpochRecord
 from training.snapshot_folder import snapshot_name
@@ -212,11 +211,10 @@ class Trainer:
     @property
     def order(self) -> dict[str, Any]:
         """What decides which instances are in which batch, as a snapshot keeps it."""
-        labels = self.dataset.subset("training").labels
         chosen = {name: getattr(self.experiment, name) for name in ORDER}
         if self.experiment.shuffle_run != 1:
             chosen["chunk_size"] = self.experiment.chunk_size
-        return chosen | {"instances": len(labels), "labels": zlib.crc32(labels.tobytes())}
+        return chosen | fingerprint(self.dataset.subset("training").labels)
 
     @property
     def _instances_per_batch(self) -> int:

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from commands.convert_dataset import Options, run
 from datasets.container import open_dataset
 from datasets.dataset import Subset
-from datasets.joined import JoinedArray
+from datasets.joined import JoinedArray, joined
 from datasets.mean import subset_moments
+from datasets.patches import patch_dataset
+from datasets.recordings import open_recordings
+from tests.small_networks import spectrogram_dataset
 
 STORED = np.arange(120, dtype=np.int16).reshape(20, 3, 2)
 
@@ -35,17 +38,17 @@ def joined_by_numpy(subsets) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @given(subsets=SUBSETS, data=st.data())
 def test_it_reads_like_one_array(subsets, data):
-    expected, joined = joined_by_numpy(subsets), JoinedArray(subsets)
-    assert (joined.shape, joined.dtype) == (expected.shape, expected.dtype)
-    assert (joined.ndim, joined.nbytes, len(joined)) == (3, expected.nbytes, len(expected))
-    assert np.array_equal(joined[:], expected)
-    assert np.array_equal(joined[1:9:2], expected[1:9:2])
+    expected, array = joined_by_numpy(subsets), JoinedArray(subsets)
+    assert (array.shape, array.dtype) == (expected.shape, expected.dtype)
+    assert (array.ndim, array.nbytes, len(array)) == (3, expected.nbytes, len(expected))
+    assert np.array_equal(array[:], expected)
+    assert np.array_equal(array[1:9:2], expected[1:9:2])
     if len(expected):
         places = st.integers(-len(expected), len(expected) - 1)
         rows = np.array(data.draw(st.lists(places, max_size=12)), np.int64)
-        assert np.array_equal(joined[rows], expected[rows])
+        assert np.array_equal(array[rows], expected[rows])
         row = data.draw(places)
-        assert np.array_equal(joined[row], expected[row])
+        assert np.array_equal(array[row], expected[row])
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,16 +69,16 @@ def test_a_subset_of_it_reads_its_rows(subsets, data):
 
 
 def test_rows_beyond_it():
-    joined = JoinedArray([subset([3, 4]), subset(None, 2)])
+    array = JoinedArray([subset([3, 4]), subset(None, 2)])
     with pytest.raises(IndexError, match="rows 4 to 4 of an array of 4 rows"):
-        joined[4]
+        array[4]
 
 
 def test_another_machines_byte_order():
     stored = STORED.astype(">i2")
-    joined = JoinedArray([Subset(stored, np.zeros(20, np.int32))] * 2)
-    assert joined[:].dtype.isnative
-    assert np.array_equal(joined[18:22], STORED[[18, 19, 0, 1]])
+    array = JoinedArray([Subset(stored, np.zeros(20, np.int32))] * 2)
+    assert array[:].dtype.isnative
+    assert np.array_equal(array[18:22], STORED[[18, 19, 0, 1]])
 
 
 def test_shards_of_several_subsets(digits, tmp_path):
@@ -83,3 +86,35 @@ def test_shards_of_several_subsets(digits, tmp_path):
     one, many = (list(open_dataset(path).subsets.values()) for path in (digits, folder))
     rows = np.random.default_rng(0).permutation(sum(map(len, one)))[:300]
     assert np.array_equal(JoinedArray(many)[rows], joined_by_numpy(one)[rows])
+
+
+def test_pictures_one_subset_after_another(make_dataset):
+    path, arrays = make_dataset()
+    dataset = open_dataset(path).keep_labels(["ape", "cat"])
+    whole = joined(list(dataset.subsets.values()))
+    expected = [instances[labels != 1] for instances, labels in arrays.values()]
+    assert np.array_equal(whole.read(slice(None)), np.concatenate(expected))
+    labels = np.concatenate([labels[labels != 1] for _, labels in arrays.values()])
+    assert np.array_equal(whole.labels, labels // 2)
+
+
+def test_patches_keep_their_recordings(tmp_path):
+    recordings = open_recordings(spectrogram_dataset(tmp_path, seconds=0.5))
+    parts = {"training": np.arange(5, 20), "testing": np.arange(5)}
+    dataset = patch_dataset(recordings, parts, 7, 3)
+    whole = joined([dataset.subsets["testing"], dataset.subsets["training"]])
+    every = patch_dataset(recordings, {"training": np.arange(20)}, 7, 3).subsets["training"]
+    assert np.array_equal(whole.recordings, every.recordings)
+    assert np.array_equal(whole.read(slice(None)), every.read(slice(None)))
+
+
+def test_labels_in_another_order(make_dataset):
+    path, arrays = make_dataset()
+    dataset = open_dataset(path)
+    other = dataset.with_labels(["cat", "dog", "ape"])
+    assert other.label_names == ["cat", "dog", "ape"]
+    for name, (instances, labels) in arrays.items():
+        chosen = labels != 1
+        assert np.array_equal(other.subset(name).read(slice(None)), instances[chosen])
+        assert other.subset(name).labels.tolist() == [2 - label for label in labels[chosen]]
+    assert dataset.label_names == ["ape", "bee", "cat"]

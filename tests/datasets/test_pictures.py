@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from datasets import pictures
-from datasets.pictures import UPRIGHT, PictureError, decode, displayed_size, suffixes
+from datasets.pictures import UPRIGHT, PictureError, decode, displayed_size, resized, suffixes
 from tests.datasets.misbehaving_server import many_scans
 
 RNG = np.random.default_rng(0)
@@ -211,3 +211,11 @@ def test_suffixes_are_those_of_pictures():
     assert {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".webp", ".mpo"} <= suffixes()
     assert not {".txt", ".pdf", ".db", ""} & suffixes()
     assert set(pictures.FORMATS) <= set(Image.OPEN)
+
+
+@pytest.mark.parametrize("side", [20, 49])
+def test_the_middle_of_any_size_is_taken(side):
+    """Rounding makes the box around the middle of some begin before the picture."""
+    for width in range(40, 80):
+        for height in range(40, 80, 3):
+            assert resized(Image.new("RGB", (width, height)), (side, side), "crop").width == side

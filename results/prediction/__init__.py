@@ -1,0 +1,1 @@
+"""What a trained network says of files that it has not seen: pictures, or recordings."""

@@ -1,0 +1,118 @@
+"""Evaluates a snapshot's network on a dataset, and writes what has come of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common.errors import CommandError
+from common.files import make_folder, write_whole
+from datasets.convert import SUFFIX
+from datasets.dataset import Dataset
+from datasets.patches import PatchDataset
+from results.dataset_lines import subset_size
+from results.scores import scores_of
+from results.testing import PICTURE, PREDICTIONS, Tested
+from training.matching import ALL, open_matching
+from training.trained import Trained
+
+RESULTS = "evaluation.json"
+
+
+def evaluate_snapshot(
+    trained: Trained,
+    dataset_path: Path | None = None,
+    subset: str = "testing",
+    top_k: Sequence[int] = (1,),
+    out_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluates a network, tells a person what it is worth, and writes files into a folder.
+
+    Parameters
+    ----------
+    trained : Trained
+        The network.
+    dataset_path : Path, optional
+        The dataset; that of the training unless given.
+    subset : str
+        Of the dataset, or `ALL`.
+    top_k : sequence of int
+        Each k of which the share of labels among the k most probable is wanted, of recordings by
+        their mean probabilities.
+    out_dir : Path, optional
+        The folder; unless given, it is beside the snapshot and named after the dataset, the subset
+        and the weights' epoch.
+
+    Returns
+    -------
+    dict
+        What evaluation.json holds, and the folder as `folder`.
+
+    Raises
+    ------
+    CommandError
+        Where the dataset is none for this network, a k makes no sense, or nothing can be written.
+    """
+    _check(top_k, len(trained.labels))
+    dataset = open_matching(trained, dataset_path, subset)
+    folder = make_folder(out_dir or _folder_of(trained, dataset, subset))
+    print(f"snapshot {trained.path}, weights of epoch {trained.epoch}")
+    unit = "" if isinstance(dataset, PatchDataset) else " instances"
+    print(f"dataset {dataset.path}, {subset}: {subset_size(dataset.subset(subset))}{unit}")
+    print(f"device {trained.compute}", flush=True)
+    start = time.perf_counter()
+    evaluation = trained.evaluate(dataset, subset, f"evaluating on {subset}")
+    seconds = time.perf_counter() - start
+    scores = scores_of(evaluation, dataset.subset(subset))
+    tested = Tested(subset, dataset, evaluation, scores, trained.epoch)
+    shares = {f"top_{k}_accuracy": scores.top_accuracy(k) for k in top_k if k > 1}
+    results = {
+        "snapshot": str(trained.path),
+        "dataset": str(dataset.path),
+        "subset": subset,
+        "instances": len(dataset.subset(subset)),
+        **tested.figures,
+        **shares,
+        "labels": trained.labels,
+        "evaluation_crops": trained.experiment.evaluation_crops,
+        "device": str(trained.compute.device),
+        "precision": trained.compute.precision,
+        "seconds": seconds,
+    }
+    architecture = trained.experiment.model_architecture
+    tested.write(folder, f"{architecture} on {dataset.path.name}, {subset}")
+    write_whole(folder / RESULTS, json.dumps(results, indent=2) + "\n")
+    _tell(trained, tested, results)
+    print(f"Wrote {RESULTS}, {PREDICTIONS} and {PICTURE} in {folder}.")
+    return results | {"folder": str(folder)}
+
+
+def _check(top_k: Sequence[int], num_labels: int) -> None:
+    for k in top_k:
+        if not 1 <= k <= num_labels:
+            raise CommandError(
+                f"--top-k has {k}; give numbers from 1 to {num_labels}, the network's labels, as "
+                f"in --top-k 1,{min(5, num_labels)}."
+            )
+
+
+def _folder_of(trained: Trained, dataset: Dataset, subset: str) -> Path:
+    stem = dataset.path.name.removesuffix(SUFFIX)
+    return trained.path.parent / f"evaluation-{stem}-{subset}-epoch-{trained.epoch}"
+
+
+def _tell(trained: Trained, tested: Tested, results: dict[str, Any]) -> None:
+    print(f"\n{tested}")
+    of = " of recordings" if tested.scores.recordings is not None else ""
+    for name, value in results.items():
+        if name.startswith("top_"):
+            print(f"{name.replace('_accuracy', '').replace('_', '-')} accuracy{of} {value:.2%}")
+    if tested.subset == ALL and _is_same(tested.dataset.path, trained.experiment.dataset_path):
+        print("The network was trained on most of these, so that it knows them.")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
