@@ -91,7 +91,7 @@ class Block:
             values = [layer(input, **kwargs) for layer in self.convolutions]
             pairs = zip(self.pools, values, strict=False)
             return [pool(value, **kwargs) for pool, value in pairs] or values
-        if self._pools_all_frames(input) and is_plain_call():
+        if self._pools_all_frames(input) and is_plain_call(input.device):
             value = self._largest(input)
         else:
             value = self._pooled_and_activated(_convolve(self.convolutions, input))

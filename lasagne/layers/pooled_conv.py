@@ -25,8 +25,10 @@ _BYTES_AT_ONCE = {"cpu": 2**22}  # within the cores' caches; all in between is i
 _BYTES_ELSEWHERE = 2**28
 
 
-def is_plain_call() -> bool:
-    """Tell whether nobody compiles, traces or transforms what is being computed."""
+def is_plain_call(device: torch.device) -> bool:
+    """Tell whether values are computed there, which nobody compiles, traces or transforms."""
+    if device.type == "meta":
+        return False
     transformed: bool = torch._C._are_functorch_transforms_active()
     return not (transformed or torch.compiler.is_compiling() or torch.jit.is_tracing())
 
