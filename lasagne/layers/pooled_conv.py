@@ -1,6 +1,6 @@
 """Convolutions along time that are pooled over all of it, without the values in between.
 
-A max pool over all frames keeps one of thousands of values, so that none has to stay: they are
+A max pool over all frames keeps one of hundreds of values, so that none has to stay: they are
 computed a cache full at a time, and of each pool's the largest and its position are kept. The
 gradient needs the one window of the input at that position, where a convolution's own would go
 through all of them.
@@ -8,8 +8,7 @@ through all of them.
 The largest values are found by matrix products. Windows that begin at `shifts` frames next to each
 other are together a slice of ``length + shifts - 1`` frames, and their products with a filter are
 the slice's with a Toeplitz matrix, which has the filter in every column, each time a frame further
-down. Slices are views of the input, so that nothing is copied. The zeros in the matrix cost less
-than narrow products would.
+down. Slices are views of the input. The zeros in the matrix cost less than narrow products would.
 """
 
 from typing import Any
