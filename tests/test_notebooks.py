@@ -49,7 +49,7 @@ def texts(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def test_there_are_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03"]
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -75,7 +75,7 @@ def execute(notebook: nbformat.NotebookNode, start: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "start"),
-    [*zip(NOTEBOOKS, [ROOT, FOLDER, ROOT], strict=True)],
+    [*zip(NOTEBOOKS, [ROOT, FOLDER, ROOT, FOLDER], strict=True)],
     ids=lambda path: path.stem,
 )
 def test_notebook_runs_and_shows_what_is_committed(path, start, tmp_path, monkeypatch):
