@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from functools import partial
 from typing import Any
 
 from architectures.convnet import ALEX_NET, LAYER_DEFAULTS, LAYER_RULES, alex_net, conv_net
@@ -22,8 +23,11 @@ def describe(name: str) -> str:
     """Returns the architecture's docstring and a line for each parameter, with its default."""
     architecture = find(name)
     lines = [name, textwrap.indent(inspect.getdoc(architecture) or "", "    "), ""]
+    if isinstance(architecture, partial):
+        other = ":".join(f"{key}={value}" for key, value in architecture.keywords.items())
+        return "\n".join([*lines, f"    {other}", "    and every other parameter of TemporalNet"])
     for key, parameter in parameters(architecture).items():
-        lines.append(f"    {key}={_text(parameter.default)}")
+        lines += _wrapped(f"{key}={_text(parameter.default)}", "    ")
     if architecture is conv_net:
         lines += [line for kind in LAYER_RULES for line in _layer_lines(kind)]
     if architecture is alex_net:

@@ -98,7 +98,7 @@ def _check(incoming: Layer, frames: dict[str, tuple[int, ...]]) -> None:
 
 def _named(name: str, num_onets: int, num_pnets: int) -> Callable[..., Layer]:
     network = partial(temporal_net, num_onets=num_onets, num_pnets=num_pnets)
-    network.__doc__ = f"MIRdl's {name}: TemporalNet with other defaults."
+    network.__doc__ = f"MIRdl's {name}, a TemporalNet."
     return network
 
 
