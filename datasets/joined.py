@@ -64,11 +64,7 @@ def joined(subsets: Sequence[Subset]) -> Subset:
     Parameters
     ----------
     subsets : sequence of Subset
-        At least one; of instances of one shape and type. Patches are all cut from one array.
+        At least one; of instances of one shape and type, and not patches.
     """
     labels = np.concatenate([subset.labels for subset in subsets])
-    rows = [subset.rows for subset in subsets if subset.rows is not None]
-    recordings = [subset.recordings for subset in subsets if subset.recordings is not None]
-    if not recordings:
-        return Subset(JoinedArray(subsets), labels)
-    return Subset(subsets[0].instances, labels, np.concatenate(rows), np.concatenate(recordings))
+    return Subset(JoinedArray(subsets), labels)

@@ -19,6 +19,7 @@ from common.errors import CommandError
 from common.files import cannot_write
 from common.lock import lock
 from results.run_folder import RunFolder
+from training.experiment import Experiment
 from training.records import EpochRecord
 from training.snapshot_folder import newest_snapshot
 
@@ -66,7 +67,10 @@ class ChildRun:
         return True
 
     def take(self) -> bool:
-        """Locks the log; False where a process of a search that was killed still writes to it."""
+        """Locks the log; False where a process is left that still writes to it.
+
+        It is ending, as the one that had started it was killed.
+        """
         path = self.run.path / LOG
         try:
             log = path.open("ab")
@@ -81,7 +85,7 @@ class ChildRun:
         return True
 
     def go_on_or_begin(
-        self, arguments: Sequence[str], num_devices: int, environment: dict[str, str]
+        self, arguments: Sequence[str], experiment: Experiment, environment: dict[str, str]
     ) -> None:
         """Starts a run that goes on from the folder's newest snapshot, else begins anew.
 
@@ -89,14 +93,15 @@ class ChildRun:
         ----------
         arguments : sequence of str
             Of a new run, without its folder.
-        num_devices : int
-            Its devices, which are the snapshot's too.
+        experiment : Experiment
+            Says on what device, or on how many, it goes on.
         environment : dict
             Variables beside this process's own.
         """
         folder = str(self.run.path)
         if self.can_go_on:
-            arguments = ["--resume", folder, "--num-devices", str(num_devices)]
+            arguments = ["--resume", folder, "--device", experiment.device]
+            arguments += ["--num-devices", str(experiment.num_devices)]
         else:
             for name in ("metrics.csv", "results.json"):
                 (self.run.path / name).unlink(missing_ok=True)

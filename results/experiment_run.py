@@ -15,7 +15,7 @@ from results.plots import learning_curve
 from results.report import write_report
 from results.run_folder import RunFolder, folder_of, refuse_results
 from results.tables import layer_rows, loss_text, network_table
-from results.testing import evaluated, testing_line, title_of
+from results.testing import PICTURE, evaluated, testing_line, title_of
 from training.distributed import joined
 from training.endings import Diverged, Stopped, Terminated
 from training.experiment import Experiment
@@ -253,7 +253,8 @@ def _write(trainer: Trainer, folder: RunFolder, results: dict[str, Any]) -> None
     rows = layer_rows(trainer.output_layer, experiment.batch_size, trainer.compute.precision)
     options = to_plain(experiment)
     report = folder.path / "report.html"
-    write_report(report, architecture, results, records, rows, options, picture)
+    pictures = picture, folder.path / PICTURE
+    write_report(report, architecture, results, records, rows, options, *pictures)
 
 
 def _tell_end(results: dict[str, Any], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where evaluations run that run at once: each on its own devices, as far as there are enough."""
+"""Where runs run that run at once: each on its own devices, as far as there are enough."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ COUNT = "import torch; print(torch.cuda.device_count())"
 def environments(
     num_parallel: int, experiment: Experiment, own: dict[str, str]
 ) -> list[dict[str, str]]:
-    """Returns the variables for each of the evaluations that run at once.
+    """Returns the variables for each of the runs that run at once.
 
-    The GPUs are dealt out in turn where BASE_CMD leaves the device open, as many to each as it asks
-    for by --num-devices; the cores are shared evenly, unless OMP_NUM_THREADS is set.
+    The GPUs are dealt out in turn where the experiment leaves the device open, as many to each as
+    it asks for by --num-devices; the cores are shared evenly, unless OMP_NUM_THREADS is set.
 
     Parameters
     ----------
     num_parallel : int
-        Evaluations at once.
+        Runs at once.
     experiment : Experiment
         What they have in common.
     own : dict
-        Variables that BASE_CMD sets.
+        Variables that each of them has, as a search's BASE_CMD sets them.
     """
     if num_parallel == 1:
         return [own]

@@ -1,4 +1,4 @@
-"""report.html: one run on one page that needs no other file."""
+"""report.html: a run, or a cross-validation, on one page that needs no other file."""
 
 from __future__ import annotations
 
@@ -39,22 +39,36 @@ def write_report(
     layers: Sequence[LayerRow],
     options: Mapping[str, Any],
     learning_curve: Path,
+    confusion_matrix: Path,
 ) -> None:
-    """Writes the page: the results, the learning curve, the network, the epochs, the options.
+    """Writes the page of a run.
 
-    Without epochs it has no learning curve, whose file is not read then.
+    It has the results, the learning curve, the confusion matrix, the network, the epochs and the
+    options. Without epochs it has no learning curve, and without a testing accuracy no confusion
+    matrix, whose files are not read then.
     """
+    curve = "Loss and validation accuracy by epoch"
+    sections = [
+        _figures(results),
+        *([picture(learning_curve, curve)] if records else []),
+        *([confusion_section(confusion_matrix)] if "testing_accuracy" in results else []),
+        "<h2>Network</h2>",
+        _network(layers),
+        *(["<h2>Epochs</h2>", _epochs(records)] if records else []),
+    ]
+    write_page(path, title, sections, options)
+
+
+def write_page(path: Path, title: str, sections: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Writes a page of HTML: the title, what was trained on what, the sections, all options."""
+    rows = [(key, str(value)) for key, value in options.items()]
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="subtitle">{html.escape(str(options["model_params"]))}</p>',
         f'<p class="subtitle">{html.escape(str(options["dataset_path"]))}</p>',
-        _figures(results),
-        *([_picture(learning_curve)] if records else []),
-        "<h2>Network</h2>",
-        _network(layers),
-        *(["<h2>Epochs</h2>", _epochs(records)] if records else []),
+        *sections,
         "<h2>Options</h2>",
-        _table(("option", "value"), [(key, str(value)) for key, value in options.items()], 2),
+        table(("option", "value"), rows, first_number=2),
     ]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -66,28 +80,43 @@ def write_report(
     write_whole(path, page)
 
 
-def _picture(learning_curve: Path) -> str:
-    data = base64.b64encode(learning_curve.read_bytes()).decode()
-    return f'<img alt="Loss and validation accuracy by epoch" src="data:image/png;base64,{data}">'
+def picture(file: Path, shows: str) -> str:
+    """Returns the HTML of a PNG file, which is within it, and says what it shows."""
+    data = base64.b64encode(file.read_bytes()).decode()
+    return f'<img alt="{html.escape(shows)}" src="data:image/png;base64,{data}">'
+
+
+def confusion_section(file: Path) -> str:
+    """Returns the HTML of a confusion matrix."""
+    shown = picture(file, "How many instances of each label are predicted to be of each label")
+    return f"<h2>Confusion matrix</h2>\n{shown}"
+
+
+def figures(shown: Sequence[tuple[str, str]]) -> str:
+    """Returns the HTML of what is to be seen at first: pairs of a name and a figure."""
+    boxes = [
+        f'<div class="figure"><b>{html.escape(text)}</b><span>{name}</span></div>'
+        for name, text in shown
+    ]
+    return f'<div class="figures">{"".join(boxes)}</div>'
 
 
 def _figures(results: Mapping[str, Any]) -> str:
     tested, best = results.get("testing_epoch"), results.get("best_epoch")
     of_epoch = f", epoch {tested}" if tested not in (None, best) else ""
+    of_recordings = "testing_recording_accuracy"
+    patches = " of patches" if of_recordings in results else ""
     shown = [
-        (f"testing accuracy{of_epoch}", results.get("testing_accuracy"), "{:.2%}"),
+        (f"testing accuracy{patches}{of_epoch}", results.get("testing_accuracy"), "{:.2%}"),
+        ("of recordings, by mean probability", results.get(of_recordings), "{:.2%}"),
+        ("of recordings, by majority vote", results.get("testing_vote_accuracy"), "{:.2%}"),
         ("validation accuracy", results.get("validation_accuracy"), "{:.2%}"),
         ("best epoch", results.get("best_epoch"), "{}"),
         ("parameters", results.get("parameters"), "{:,}"),
         ("training time", results.get("seconds"), "{:,.1f} s"),
         ("ended", results.get("stopped"), "{}"),
     ]
-    boxes = [
-        f'<div class="figure"><b>{html.escape(form.format(value))}</b><span>{name}</span></div>'
-        for name, value, form in shown
-        if value is not None
-    ]
-    return f'<div class="figures">{"".join(boxes)}</div>'
+    return figures([(name, form.format(value)) for name, value, form in shown if value is not None])
 
 
 def _network(layers: Sequence[LayerRow]) -> str:
@@ -102,7 +131,7 @@ def _network(layers: Sequence[LayerRow]) -> str:
         )
         for row in layers
     ]
-    return _table(heads, rows, first_number=3)
+    return table(heads, rows, first_number=3)
 
 
 def _epochs(records: Sequence[EpochRecord]) -> str:
@@ -122,10 +151,12 @@ def _epochs(records: Sequence[EpochRecord]) -> str:
         )
         for record in records
     ]
-    return _table(heads, rows, first_number=0)
+    return table(heads, rows, first_number=0)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], first_number: int) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], first_number: int) -> str:
+    """Returns the HTML of a table, whose columns are numbers from `first_number` on."""
+
     def line(cells: Sequence[str], tag: str) -> str:
         kinds = ["" if column < first_number else " class=number" for column in range(len(cells))]
         return "".join(

@@ -8,7 +8,7 @@ from common.errors import CommandError
 from training.experiment import Experiment
 
 OWN = ("random_tries", "num_parallel", "select_by_test", "mirdl_files")
-LOWEST = {"random_tries": 1, "num_parallel": 1}
+LOWEST = {"num_epochs": 1, "random_tries": 1, "num_parallel": 1}
 SET_BY_FOLDS = {"fold": None, "test_only": False, "start_from_snapshot": None}
 
 
@@ -37,7 +37,7 @@ class CrossValidation(Experiment):
         return self.seed + number - 1
 
     def check(self) -> None:
-        """Raises CommandError where an option is out of range, or is for single runs."""
+        """Raises CommandError where options make no sense together, or are for single runs."""
         for name, lowest in LOWEST.items():
             if (value := getattr(self, name)) < lowest:
                 option = name.replace("_", "-")
@@ -49,3 +49,13 @@ class CrossValidation(Experiment):
                     f"--{option} is for a single run, and a cross-validation makes one for every "
                     "fold; leave it out, or give it to run_experiment."
                 )
+        if self.resume is not None and self.out_dir is not None:
+            raise CommandError(
+                f"--resume {self.resume} goes on in that folder, not in --out-dir {self.out_dir}; "
+                "give one of them."
+            )
+        if self.mirdl_files and not self.snapshot_final_model:
+            raise CommandError(
+                "--mirdl-files takes the weights from the runs' snapshots, and there are none with "
+                "--no-snapshot-final-model; leave out one of them."
+            )

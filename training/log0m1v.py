@@ -56,8 +56,9 @@ class Log0m1v:
             The number of each one's recording; only used where each has moments of its own.
         """
         values = compress(instances.to(self._dtype))
-        if self._moments is None or recordings is None:
+        if self._moments is None:
             return values
+        assert recordings is not None
         mean, factor = self._moments[:, recordings, None, None, None]
         return values.sub_(mean).mul_(factor)
 

@@ -65,7 +65,7 @@ def prepare(experiment: Experiment, group: Group = ALONE) -> Trainer:
         experiment.precision,
         os.environ.get("THEANO_FLAGS", ""),
     )
-    dataset = _open(experiment)
+    dataset = open_needed(experiment)
     experiment = _with_order(experiment, dataset, group)
     shape, views = _inputs(experiment, dataset, group.size)
     with memory_told(experiment):
@@ -116,7 +116,7 @@ def try_out(experiment: Experiment) -> None:
     _check(experiment)
     make_policy(experiment)
     choose_compute(experiment.device, experiment.precision, os.environ.get("THEANO_FLAGS", ""))
-    dataset = _open(experiment)
+    dataset = open_needed(experiment)
     _, views = _inputs(experiment, dataset, experiment.num_devices)
     with memory_told(experiment):
         output_layer = make_output_layer(experiment, views.input_shape, len(dataset.label_names))
@@ -208,7 +208,14 @@ def _check_sizes(experiment: Experiment, per_instance: int, devices: int) -> Non
         )
 
 
-def _open(experiment: Experiment) -> Dataset:
+def open_needed(experiment: Experiment) -> Dataset:
+    """Opens an experiment's dataset with its subsets, see `open_subsets`.
+
+    Raises CommandError where the options don't fit it, or a subset that is needed is empty.
+    """
+    fold, fewer = "", ""
+    if experiment.fold is not None:
+        fold, fewer = f" in fold {experiment.fold}", ", or give fewer --folds"
     dataset = open_subsets(experiment)
     needed = ["testing"] if experiment.test_only else ["training", "validation"]
     if experiment.test_at_end:
@@ -216,7 +223,8 @@ def _open(experiment: Experiment) -> Dataset:
     for name in needed:
         if not len(dataset.subset(name)):
             raise CommandError(
-                f"The {name} subset of {dataset.path} is empty; make a dataset with more instances."
+                f"The {name} subset of {dataset.path} is empty{fold}; make a dataset with more "
+                f"instances{fewer}."
             )
     return dataset
 

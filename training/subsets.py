@@ -10,7 +10,7 @@ from common.errors import CommandError
 from common.params import parse_names
 from datasets.dataset import SUBSETS, Dataset, Subset
 from datasets.folds import fold_numbers, groups_of, parts_of_fold
-from datasets.joined import JoinedArray
+from datasets.joined import joined
 from datasets.patches import patch_dataset
 from datasets.recordings import Recordings, open_any
 from training.experiment import Experiment
@@ -53,9 +53,11 @@ def _patches(experiment: Experiment, recordings: Recordings) -> Dataset:
 def _refolded(experiment: Experiment, dataset: Dataset) -> Dataset:
     """Returns the dataset with the folds of all its instances in place of its own subsets."""
     own = [dataset.subsets[name] for name in SUBSETS if name in dataset.subsets]
-    joined, labels = JoinedArray(own), np.concatenate([subset.labels for subset in own])
-    parts = _parts(experiment, labels, None)
-    subsets = {name: Subset(joined, labels[part], part) for name, part in parts.items()}
+    every = joined(own)
+    parts = _parts(experiment, every.labels, None)
+    subsets = {
+        name: Subset(every.instances, every.labels[part], part) for name, part in parts.items()
+    }
     return replace(dataset, subsets=subsets, mean=None)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from results.child_run import ChildRun
 from results.run_folder import WHOLE, RunFolder
 from results.testing import PREDICTIONS
+from training.experiment import Experiment
 from training.snapshot_folder import newest_snapshot
 
 DIVERGED = 3  # run_experiment's exit status
@@ -53,18 +54,24 @@ class FoldRun(ChildRun):
 
     @property
     def results(self) -> dict[str, Any] | None:
-        """What its results.json holds; None where it is not whole."""
+        """What its results.json holds; None where no epoch was whole, or it is not tested."""
         results = self.run.read_results()
-        return results if "testing_accuracy" in results else None
+        wanted = {"validation_accuracy", "testing_accuracy"}
+        return results if wanted <= results.keys() else None
 
-    def go_on(self, experiment: Path, seed: int, devices: int, environment: dict[str, str]) -> None:
-        """Starts its process, from where one before it was cut off."""
-        if self.run.read_results().get("stopped") in WHOLE and self.can_go_on:
+    def go_on(
+        self, recipe: Path, seed: int, experiment: Experiment, environment: dict[str, str]
+    ) -> None:
+        """Starts its process, from where one before it was cut off, if on another device."""
+        reached = self.run.read_results()
+        is_trained = reached.get("stopped") in WHOLE and "validation_accuracy" in reached
+        if is_trained and self.can_go_on:
             snapshot = str(newest_snapshot(self.run.path))
-            self.start(["--test-only", "--start-from-snapshot", snapshot], environment)
+            device = ["--device", experiment.device]
+            self.start(["--test-only", "--start-from-snapshot", snapshot, *device], environment)
             return
-        options = ["--config", str(experiment), "--fold", str(self.fold), "--seed", str(seed)]
-        self.go_on_or_begin(options, devices, environment)
+        options = ["--config", str(recipe), "--fold", str(self.fold), "--seed", str(seed)]
+        self.go_on_or_begin(options, experiment, environment)
 
 
 def predictions_of(run: RunFolder) -> list[Prediction]:

@@ -85,7 +85,9 @@ class CrossValidationFolder:
 
     def _check_same(self, options: CrossValidation) -> None:
         if not self.recipe.exists():
-            others = sorted(entry.name for entry in self.path.iterdir())
+            # One that was killed while it wrote its recipe has left a part of that.
+            found = sorted(entry.name for entry in self.path.iterdir())
+            others = [name for name in found if not name.startswith(f"{RECIPE}.")]
             if others:
                 raise CommandError(
                     f"{self.path} holds no cross-validation, but {others[0]}; choose an --out-dir "

@@ -17,7 +17,7 @@ from results.cross_validation.summary import summarise
 from results.places import environments
 from training.cross_validation import CrossValidation
 from training.endings import Terminated
-from training.setup import try_out
+from training.setup import open_needed, try_out
 from training.stop_signals import STOPPING, StopSignals, stop_signals, tell
 
 LOOK_EVERY = 0.05  # seconds
@@ -35,13 +35,17 @@ def run_cross_validation(options: CrossValidation) -> dict[str, Any]:
     Raises
     ------
     CommandError
-        For a user's mistake, before anything runs; where a run fails, or all of a fold's diverge.
+        For a user's mistake, before anything runs; where a run fails, or all of a fold's diverge,
+        which no other run can make up for.
     KeyboardInterrupt, Terminated
         After a signal; the same command with --resume goes on.
     """
     options = checked(options)
     options.check()
-    try_out(replace(options.of_fold(), fold=1))
+    folds = [replace(options.of_fold(), fold=fold + 1) for fold in range(max(1, options.folds))]
+    try_out(folds[0])
+    for fold in folds[1:]:
+        open_needed(fold)
     with CrossValidationFolder(options) as folder:
         running = CrossValidationRun(options, folder)
         with stop_signals(told=False) as signals:
@@ -73,7 +77,6 @@ class CrossValidationRun:
     """
 
     def __init__(self, options: CrossValidation, folder: CrossValidationFolder) -> None:
-        self.problem = ""
         self._tries = [
             (fold, number)
             for fold in range(1, options.folds + 1)
@@ -86,6 +89,7 @@ class CrossValidationRun:
         self._waiting = [one for one in self._tries if one not in done]
         self._running: dict[int, FoldRun] = {}  # by their place
         self._told_to_wait: set[str] = set()
+        self.problem = self._lost()
         self._introduce(len(done))
 
     @property
@@ -154,7 +158,7 @@ class CrossValidationRun:
             del self._waiting[0]
             print(f"{run.name}, log {run.run.path / LOG}", flush=True)
             seed = self._options.seed_of(run.number)
-            run.go_on(self._folder.experiment, seed, self._options.num_devices, environment)
+            run.go_on(self._folder.experiment, seed, self._options, environment)
             self._running[place] = run
 
     def _look(self, place: int, ending: bool) -> None:
@@ -166,14 +170,27 @@ class CrossValidationRun:
         del self._running[place]
         if status == 0 and run.results:
             print(f"{run.name} {_reached(run.results)}", flush=True)
-        elif status == DIVERGED and self._options.random_tries > 1:
+        elif status == DIVERGED:
             print(f"{run.name} diverged: {run.reason(status)}", flush=True)
+            self.problem = self.problem or self._lost()
         elif not (ending and signal_of(status) in (*STOPPING, signal.SIGKILL)):
             log = run.run.path / LOG
             self.problem = self.problem or (
                 f"{run.name} failed: {run.reason(status)} (log: {log}). What is done is kept: "
                 f"{self._folder.command_to_go_on()} goes on."
             )
+
+    def _lost(self) -> str:
+        """Returns the sentence for a fold whose tries have all diverged; empty without one."""
+        diverged = [run.fold for run in self.runs if run.has_diverged]
+        for fold in diverged:
+            if diverged.count(fold) == self._options.random_tries:
+                every = " in every try" if self._options.random_tries > 1 else ""
+                return (
+                    f"Fold {fold} diverged{every}, so that there is no result; begin again in "
+                    "another --out-dir with a lower --learning-rate."
+                )
+        return ""
 
     def _stop_all(self) -> None:
         for run in self._running.values():

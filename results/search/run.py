@@ -285,7 +285,7 @@ class SearchRun:
         experiment, arguments = self._base.experiment, self._arguments(trial)
         if experiment.test_at_end:
             arguments.append("--no-test-at-end")
-        evaluation.go_on_or_begin(arguments, experiment.num_devices, self._places[place])
+        evaluation.go_on_or_begin(arguments, experiment, self._places[place])
 
     def _halve(self, trial: Trial, evaluation: Evaluation) -> None:
         """Stops an evaluation that is not among the better half; its result is that of the rung."""

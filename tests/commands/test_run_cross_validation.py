@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from commands import load, main, parse
 from lasagne.layers import get_all_param_values
 from results.experiment_run import run_experiment
 from tests.paths import ROOT
+from tests.recorded import spectra, write
 from training.setup import prepare
 from training.snapshots import resume
 
@@ -159,14 +161,40 @@ def test_trained_but_not_tested_is_only_tested(whole, tmp_path):
     assert "--test-only" in (run / "log.txt").read_text()
 
 
-def test_a_fold_that_diverges_ends_it(digits, tmp_path, capsys):
+def test_another_device_to_go_on_with(whole, tmp_path):
+    folder = tmp_path / "moved"
+    shutil.copytree(whole, folder)
+    results = read(folder / "fold-03")
+    del results["testing_accuracy"]
+    (folder / "fold-03" / "results.json").write_text(json.dumps(results))
+    assert cross_validate("--resume", str(folder), "--device", "auto") == 0
+    assert (folder / "fold-03" / "log.txt").read_text().rpartition("$ ")[2].count("--device auto")
+
+
+def test_a_fold_that_diverges_ends_it_for_good(digits, tmp_path, capsys):
+    """Its options are what they are: to go on would train the other folds for nothing."""
     folder = tmp_path / "diverged"
     options = [*SHORT, "--learning-rate", "1e30", "--out-dir", str(folder)]
     assert cross_validate(*options, "--dataset-path", str(digits)) == 1
-    error = capsys.readouterr().err
-    assert "fold-01 failed: The " in error
-    assert "diverged" in error
+    shown = capsys.readouterr()
+    assert "fold-01 diverged: The training loss is not finite" in shown.out
+    assert "Fold 1 diverged, so that there is no result; begin again in another" in shown.err
+    assert cross_validate("--resume", str(folder)) == 1
+    assert capsys.readouterr().err == shown.err
     assert not (folder / "fold-02").exists()
+
+
+def test_out_of_time_before_the_first_epochs_end(digits, tmp_path, capsys):
+    """There is nothing to test yet; it goes on until there is."""
+    folder = tmp_path / "late"
+    options = [*SHORT, "--max-minutes", "1e-9", "--batch-size", "500", "--out-dir", str(folder)]
+    assert cross_validate(*options, "--dataset-path", str(digits)) == 1
+    assert "fold-01 failed: it ended before its first epoch did" in capsys.readouterr().err
+    run = folder / "fold-01"
+    before = [one.name for one in run.glob("*.safetensors")]
+    assert cross_validate("--resume", str(folder)) == 1
+    assert "--test-only" not in (run / "log.txt").read_text()
+    assert [one.name for one in run.glob("*.safetensors")] != before
 
 
 @pytest.mark.parametrize(
@@ -177,6 +205,8 @@ def test_a_fold_that_diverges_ends_it(digits, tmp_path, capsys):
         (["--fold", "1"], "--fold is for a single run"),
         (["--random-tries", "0"], "--random-tries is 0; give at least 1"),
         (["--num-parallel", "0"], "--num-parallel is 0; give at least 1"),
+        (["--num-epochs", "0"], "--num-epochs is 0; give at least 1"),
+        (["--mirdl-files", "--no-snapshot-final-model"], "--mirdl-files takes the weights from"),
         (["--group-by", "x"], "--group-by needs the instances' names"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--resume", "nothing"], "nothing holds no cross-validation to go on with"),
@@ -189,13 +219,27 @@ def test_mistakes_are_told_before_anything_is_written(digits, options, message, 
     assert not list(Path().glob("runs/*"))
 
 
+def test_a_later_fold_that_is_empty_is_told_before_anything_runs(tmp_path, capsys):
+    """Four of the recordings are left in seven folds, one of them in the first and the second."""
+    labels = [1, 1, 2, 2] + [0] * 10
+    data = write(tmp_path / "x.pkl.zip", spectra([20] * 14), labels).path
+    options = ["--dataset-path", str(data), *NETWORK.split(), *MACHINE.split(), "--folds", "7"]
+    options += ["--patch-frames", "9", "--num-epochs", "1", "--out-dir", str(tmp_path / "run")]
+    assert cross_validate(*options, "--labels-to-keep", "metal,polka") == 1
+    assert re.search(r"subset of .* is empty in fold [3-7]; make a data", capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_of_something_else_is_left_alone(whole, digits, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "cross-validation.yaml.1.partial").write_text("of one that was killed")
     options = [*SHORT, "--dataset-path", str(digits)]
     assert cross_validate(*options, "--out-dir", str(tmp_path)) == 1
     assert "holds no cross-validation, but notes.txt" in capsys.readouterr().err
     assert cross_validate(*options, "--seed", "7", "--out-dir", str(whole)) == 1
     assert "holds a cross-validation with another --seed" in capsys.readouterr().err
+    assert cross_validate("--resume", str(whole), "--out-dir", str(tmp_path / "other")) == 1
+    assert f"--resume {whole} goes on in that folder, not in --out-dir" in capsys.readouterr().err
 
 
 def test_the_confusion_matrix_is_of_all_folds(whole):

@@ -10,9 +10,6 @@ from datasets.container import open_dataset
 from datasets.dataset import Subset
 from datasets.joined import JoinedArray, joined
 from datasets.mean import subset_moments
-from datasets.patches import patch_dataset
-from datasets.recordings import open_recordings
-from tests.small_networks import spectrogram_dataset
 
 STORED = np.arange(120, dtype=np.int16).reshape(20, 3, 2)
 
@@ -96,16 +93,6 @@ def test_pictures_one_subset_after_another(make_dataset):
     assert np.array_equal(whole.read(slice(None)), np.concatenate(expected))
     labels = np.concatenate([labels[labels != 1] for _, labels in arrays.values()])
     assert np.array_equal(whole.labels, labels // 2)
-
-
-def test_patches_keep_their_recordings(tmp_path):
-    recordings = open_recordings(spectrogram_dataset(tmp_path, seconds=0.5))
-    parts = {"training": np.arange(5, 20), "testing": np.arange(5)}
-    dataset = patch_dataset(recordings, parts, 7, 3)
-    whole = joined([dataset.subsets["testing"], dataset.subsets["training"]])
-    every = patch_dataset(recordings, {"training": np.arange(20)}, 7, 3).subsets["training"]
-    assert np.array_equal(whole.recordings, every.recordings)
-    assert np.array_equal(whole.read(slice(None)), every.read(slice(None)))
 
 
 def test_labels_in_another_order(make_dataset):

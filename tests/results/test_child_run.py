@@ -31,7 +31,7 @@ def test_a_child_keeps_its_log_locked(tmp_path, monkeypatch):
     first, second = ChildRun(tmp_path / "eval"), ChildRun(tmp_path / "eval")
     assert first.take()
     assert not second.take()
-    first.go_on_or_begin(["--num-epochs", "3"], 1, {})
+    first.go_on_or_begin(["--num-epochs", "3"], experiment(), {})
     assert not second.take()
     log = tmp_path / "eval" / "log.txt"
     until(lambda: log.read_text().count("\n") == 2)
@@ -59,18 +59,18 @@ def test_one_that_does_not_end_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(child_run, "GRACE", 0.2)
     stubborn = ChildRun(tmp_path / "eval")
     assert stubborn.take()
-    stubborn.go_on_or_begin([], 1, {})
+    stubborn.go_on_or_begin([], experiment(), {})
     until(lambda: (tmp_path / "eval" / "log.txt").read_text().count("\n") == 2)
     stubborn.stop()
     until(lambda: stubborn.poll() is not None)
     assert stubborn.poll() == -signal.SIGKILL
 
 
-def command_line(folder: Path, arguments: list[str], num_devices: int = 1) -> str:
+def command_line(folder: Path, arguments: list[str], **options) -> str:
     """Starts an evaluation's process and kills it at once; returns what its log begins with."""
     one = ChildRun(folder)
     assert one.take()
-    one.go_on_or_begin(arguments, num_devices, {})
+    one.go_on_or_begin(arguments, experiment(**options), {})
     one.kill()
     lines = (folder / "log.txt").read_text().splitlines()
     return [line for line in lines if line.startswith("$ ")][-1].partition("manage.py ")[2]
@@ -81,7 +81,7 @@ def test_a_run_goes_on_from_a_whole_snapshot_and_else_begins_anew(digits, tmp_pa
     network = ["--dataset-path", str(digits), "--model-architecture", "SingleLayerMlp"]
     run = [*network, "--num-epochs", "2", "--snapshot-every", "1", "--device", "cpu"]
     assert main(["run_experiment", *run, "--out-dir", str(folder)]) == 0
-    resumed = f"run_experiment --resume {folder} --num-devices 4"
+    resumed = f"run_experiment --resume {folder} --device auto --num-devices 4"
     last, first = (folder / f"model.snapshot-{epoch}.safetensors" for epoch in (2, 1))
     last.write_bytes(last.read_bytes()[:-1])  # a power failure
     assert ChildRun(folder).can_go_on

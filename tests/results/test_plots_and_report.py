@@ -1,3 +1,4 @@
+import base64
 from html.parser import HTMLParser
 
 import numpy as np
@@ -6,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from results.confusion import confusion_picture
 from results.plots import learning_curve
 from results.report import write_report
 from results.tables import LayerRow
@@ -84,11 +86,14 @@ def test_the_report_is_one_page_that_needs_no_other_file(tmp_path):
     options = {"dataset_path": "<b>&x", "model_params": "", "num_epochs": 3}
     layers = [LayerRow("lc0", "Conv2DLayer", (4, 8, 8), 1234, 5678)]
     report = tmp_path / "report.html"
-    write_report(report, "Net <1>", results, records(3), layers, options, curve)
+    matrix = tmp_path / "matrix.png"
+    confusion_picture(np.array([[3, 1], [0, 2]]), ["a", "b"], "x", matrix)
+    write_report(report, "Net <1>", results, records(3), layers, options, curve, matrix)
     page = Page()
     page.feed(report.read_text(encoding="utf-8"))
     assert page.open == []
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    embedded = [base64.b64encode(file.read_bytes()).decode() for file in (curve, matrix)]
+    assert page.sources == [f"data:image/png;base64,{data}" for data in embedded]
     for text in ("98.77%", "53,002", "finished", "Net <1>", "<b>&x", "4 × 8 × 8", "1,234"):
         assert text in page.texts
 
@@ -99,7 +104,31 @@ def test_the_report_is_one_page_that_needs_no_other_file(tmp_path):
 def test_the_report_names_a_tested_epoch_that_is_not_the_best(tmp_path, tested, name):
     results = {"testing_accuracy": 0.5, "testing_epoch": tested, "best_epoch": 7}
     options = {"dataset_path": "x", "model_params": ""}
-    write_report(tmp_path / "report.html", "Net", results, [], [], options, tmp_path / "none.png")
+    matrix = tmp_path / "matrix.png"
+    matrix.write_bytes(b"")
+    none = tmp_path / "none.png"
+    write_report(tmp_path / "report.html", "Net", results, [], [], options, none, matrix)
     page = Page()
     page.feed((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.texts[page.texts.index("50.00%") + 1] == name
+    untested = {"best_epoch": 7}
+    write_report(tmp_path / "report.html", "Net", untested, [], [], options, none, none)
+
+
+def test_the_report_tells_of_recordings_too(tmp_path):
+    results = {
+        "testing_accuracy": 0.5,
+        "testing_recording_accuracy": 0.75,
+        "testing_vote_accuracy": 0.25,
+    }
+    options = {"dataset_path": "x", "model_params": ""}
+    matrix = tmp_path / "matrix.png"
+    matrix.write_bytes(b"")
+    none = tmp_path / "none.png"
+    write_report(tmp_path / "report.html", "Net", results, [], [], options, none, matrix)
+    page = Page()
+    page.feed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    told = dict(zip(page.texts[1:], page.texts, strict=False))
+    assert told["testing accuracy of patches"] == "50.00%"
+    assert told["of recordings, by mean probability"] == "75.00%"
+    assert told["of recordings, by majority vote"] == "25.00%"

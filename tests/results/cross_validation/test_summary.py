@@ -1,14 +1,20 @@
 """What a cross-validation's runs come to, by the files that they have written."""
 
+import base64
+import html
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from common.errors import CommandError
+from results.cross_validation import summary
 from results.cross_validation.fold import FoldRun
 from results.cross_validation.folder import CrossValidationFolder
+from results.cross_validation.run import CrossValidationRun
 from results.cross_validation.summary import summarise
+from results.dataset_lines import LEAK
 from training.cross_validation import CrossValidation
 
 # of every fold's tries: validation accuracy, validation loss, testing accuracy, testing loss
@@ -61,11 +67,57 @@ def test_the_try_with_the_best_accuracy_is_chosen(options, by_test, chosen, caps
     assert ("flatter" in capsys.readouterr().out) == by_test
 
 
-def test_a_fold_without_a_result_is_named(options):
+@pytest.mark.parametrize(
+    ("second_fold", "problem"),
+    [([None, None], "Fold 2 diverged in every try"), ([None], ""), ([None, TRIES[2][0]], "")],
+)
+def test_a_fold_without_any_result_is_named_before_others_run(options, second_fold, problem):
     with CrossValidationFolder(options) as folder:
-        runs = runs_of(folder, TRIES | {2: [None, None]})
-        with pytest.raises(CommandError, match="Every try of fold 2 diverged"):
-            summarise(runs, options, folder)
+        runs_of(folder, TRIES | {2: second_fold})
+        assert CrossValidationRun(options, folder).problem.partition(",")[0] == problem
+
+
+def figures_of(report: Path) -> dict[str, str]:
+    """What is to be seen at first, by name."""
+    boxes = re.findall("<b>(.*?)</b><span>(.*?)</span>", report.read_text(encoding="utf-8"))
+    return {name: figure for figure, name in boxes}
+
+
+def test_the_report(options, monkeypatch, capsys):
+    """The accuracies of the folds, the confusion matrix of all, and why to doubt them."""
+    options = CrossValidation(**(vars(options) | {"spectrogram_normalisation": "global"}))
+    drawn = []
+    picture = summary.confusion_picture
+    monkeypatch.setattr(
+        summary, "confusion_picture", lambda *given: [drawn.append(given), picture(*given)]
+    )
+    with CrossValidationFolder(options) as folder:
+        runs = runs_of(folder, TRIES)
+        summarise(runs, options, folder)
+        assert LEAK not in capsys.readouterr().out  # these are no recordings
+        for run in runs:
+            of_recordings = {"testing_recording_accuracy": 0.25, "testing_vote_accuracy": 0.75}
+            run.run.write_results(run.run.read_results() | of_recordings)
+        summarise(runs, options, folder)
+    assert LEAK in capsys.readouterr().out
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    shown = figures_of(folder.path / "report.html")
+    assert shown["testing accuracy of patches, mean ± std"] == "46.67% ± 20.55%"  # of 0.7, 0.5, 0.2
+    assert shown["of recordings, by majority vote, mean ± std"] == "75.00% ± 0.00%"
+    assert shown["parameters"] == "7"
+    assert all(f"<td class=number>{accuracy}</td>" in page for accuracy in ("70.00%", "20.00%"))
+    assert html.escape(LEAK[1:]) in page
+    png = (folder.path / "confusion-matrix.png").read_bytes()
+    assert base64.b64encode(png).decode() in page
+    assert drawn[-1][0].tolist() == [[0, 3], [0, 0]]  # all three are a, predicted to be b
+    assert drawn[-1][1] == ["a", "b"]
+
+
+def test_one_that_was_killed_while_it_wrote_its_recipe(options):
+    options.out_dir.mkdir()
+    (options.out_dir / "cross-validation.yaml.1.partial").touch()
+    with CrossValidationFolder(options) as folder:
+        assert folder.recipe.exists()
 
 
 def test_two_at_once_in_one_folder(options):
