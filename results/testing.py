@@ -69,14 +69,15 @@ class Tested:
 
     @property
     def names(self) -> list[str]:
-        """The name of every recording, or the number of every instance in its subset.
+        """The name of every recording, or the row of every instance in its subset as it is stored.
 
-        In `ALL`, it is `<subset>/<number>`.
+        Of a fold it is the row in all subsets, one after another; in `ALL`, `<subset>/<number>`.
         """
         if isinstance(self.dataset, PatchDataset) and self.scores.recordings is not None:
             return [self.dataset.source.names[number] for number in self.scores.recordings]
         if self.subset != ALL:
-            return [str(number) for number in range(len(self.scores.labels))]
+            rows = self.dataset.subset(self.subset).rows
+            return [str(row) for row in (range(len(self.scores.labels)) if rows is None else rows)]
         parts = {name: part for name, part in self.dataset.subsets.items() if name != ALL}
         return [f"{name}/{number}" for name, part in parts.items() for number in range(len(part))]
 

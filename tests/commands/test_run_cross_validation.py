@@ -15,6 +15,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from commands import load, main, parse
+from datasets.container import open_dataset
 from lasagne.layers import get_all_param_values
 from results.experiment_run import run_experiment
 from tests.paths import ROOT
@@ -50,10 +51,15 @@ def whole(digits, tmp_path_factory) -> Path:
     return folder
 
 
-def test_every_instance_is_tested_once(whole):
+def test_every_instance_is_tested_once(whole, digits):
     predictions = lines(whole / "predictions.csv")
     assert len(predictions) == 1797
-    assert len({(one["fold"], one["name"]) for one in predictions}) == 1797
+    assert sorted(int(one["name"]) for one in predictions) == [*range(1797)]
+    subsets = open_dataset(digits).subsets.values()
+    labels = np.concatenate([subset.labels for subset in subsets])
+    assert [int(one["label"]) for one in predictions] == [
+        labels[int(one["name"])] for one in predictions
+    ]
     per_fold = [lines(whole / f"fold-0{fold}" / "predictions.csv") for fold in (1, 2, 3)]
     assert [len(one) for one in per_fold] == [599, 599, 599]
 
