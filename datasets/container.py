@@ -105,7 +105,8 @@ def _no_file(path: Path) -> CommandError:
     if path.is_dir():
         return CommandError(
             f"The dataset {path} is a folder; create_datasets makes datasets of a folder of "
-            f"pictures, and a folder of shards has an {INDEX}, which convert_dataset writes last."
+            f"pictures, create_spectrograms of recordings, and a folder of shards has an "
+            f"{INDEX}, which convert_dataset writes last."
         )
     return CommandError(
         f"The dataset {path} is a pipe or a device; give a file, or a folder of shards."

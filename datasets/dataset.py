@@ -53,6 +53,11 @@ class Subset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def unit(self) -> str:
+        """What its instances are, for a person: images or patches."""
+        return "images" if self.recordings is None else "patches"
+
     def read(self, positions: slice | np.ndarray) -> np.ndarray:
         """Copies the instances at `positions` (0 to n - 1) out of the file.
 

@@ -192,13 +192,14 @@ def _thin(trainer: Trainer, folder: RunFolder) -> None:
 def _epoch_line(trainer: Trainer, record: EpochRecord) -> str:
     best = trainer.best
     mark = " *" if best and best.epoch == record.epoch else ""
+    unit = trainer.dataset.subset("training").unit
     return (
         f"epoch {record.epoch} of {trainer.experiment.num_epochs}: "
         f"training loss {loss_text(record.training_loss)}, "
         f"validation loss {loss_text(record.validation_loss)}, "
         f"validation accuracy {record.validation_accuracy:.2%}{mark}, "
         f"rate {record.learning_rate:g}, {record.seconds:.1f} s, "
-        f"{record.images_per_second:,.0f} images/s ({_where_time_went(record)})"
+        f"{record.images_per_second:,.0f} {unit}/s ({_where_time_went(record)})"
     )
 
 

@@ -13,9 +13,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # tests run beside one another, with a 
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hangup_ends_a_process() -> None:
-    """Under nohup it would be ignored, in all that the tests start as well."""
+def _signals_end_a_process() -> None:
+    """Under nohup or in a shell's background they would be ignored, also by what tests start."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

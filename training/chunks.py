@@ -82,6 +82,11 @@ class ChunkStream:
     def __len__(self) -> int:
         return len(self._subset)
 
+    @property
+    def unit(self) -> str:
+        """What the instances are, for a person."""
+        return self._subset.unit
+
     def batches(self, order: np.ndarray, batch_size: int, first: int = 0) -> Iterator[RawBatch]:
         """Yields the instances at the positions `order` (int64), `batch_size` at a time.
 

@@ -61,7 +61,7 @@ def evaluate(
     correct = torch.zeros((), dtype=torch.int64, device=device)
     kept = torch.zeros(count, num_labels, dtype=torch.float32, device=device)
     start = 0
-    with progress(description, count, "images", shown=group.is_first) as advance:
+    with progress(description, count, stream.unit, shown=group.is_first) as advance:
         for raw in stream.batches(np.arange(count), max(1, batch_size // views)):
             if len(raw.labels):
                 inputs = preparation.for_evaluation(raw.instances, raw.recordings)

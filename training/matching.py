@@ -57,7 +57,7 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
     _check_origin(trained, opened)
     if isinstance(opened, Recordings):
         _check_length(trained, opened)
-    dataset = _with_all(experiment, opened) if subset == ALL else open_subsets(experiment)
+    dataset = _with_all(experiment, opened) if subset == ALL else _folded(trained, experiment)
     _check_labels(trained, dataset)
     dataset = dataset.with_labels(trained.labels)
     if subset != ALL and (isinstance(dataset, PatchDataset) or experiment.fold is not None):
@@ -68,6 +68,16 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
             "another --test-subset, or another dataset."
         )
     return dataset
+
+
+def _folded(trained: Trained, experiment: Experiment) -> Dataset:
+    """Returns the dataset with the subsets of the training, dealt out as it was."""
+    try:
+        return open_subsets(experiment)
+    except CommandError as error:  # too few for so many folds, say
+        if experiment.dataset_path == trained.experiment.dataset_path:
+            raise
+        raise _other_folds(trained, experiment.dataset_path) from error
 
 
 def _with_all(experiment: Experiment, opened: Dataset | Recordings) -> Dataset:
@@ -140,9 +150,13 @@ def _check_labels(trained: Trained, dataset: Dataset) -> None:
 
 def _check_folds(trained: Trained, dataset: Dataset) -> None:
     """Raises CommandError where the training instances are others than those of the training."""
-    found = fingerprint(dataset.subset("training").labels)
+    found = fingerprint(dataset)
     if any(trained.order.get(name, value) != value for name, value in found.items()):
-        raise CommandError(
-            f"{dataset.path} is not what the network of {trained.path} was trained on, whose "
-            "folds mean nothing in it; give --test-subset all."
-        )
+        raise _other_folds(trained, dataset.path)
+
+
+def _other_folds(trained: Trained, path: Path) -> CommandError:
+    return CommandError(
+        f"{path} is not what the network of {trained.path} was trained on, whose folds mean "
+        "nothing in it; give --test-subset all."
+    )

@@ -7,7 +7,8 @@ import zlib
 
 import numpy as np
 
-from datasets.dataset import Subset
+from datasets.dataset import Dataset, Subset
+from datasets.patches import PatchDataset
 
 RUN_BYTES = 2**20  # what is read at once where instances are too many to be shuffled one by one
 MEMORY_PART = 0.5  # of the free memory that a file may take to be read in any order
@@ -51,9 +52,17 @@ def run_length(subset: Subset, chunk_size: int, memory: int) -> int:
     return max(1, -(-RUN_BYTES // max(1, row_bytes)))
 
 
-def fingerprint(labels: np.ndarray) -> dict[str, int]:
-    """Returns what instances are known again by: their number, and a checksum of their labels."""
-    return {"instances": len(labels), "labels": zlib.crc32(labels.tobytes())}
+def fingerprint(dataset: Dataset, subset: str = "training") -> dict[str, int]:
+    """Returns what a subset is known again by: how many instances it has, and checksums.
+
+    These are of the labels and, where instances are patches, of the recordings' names.
+    """
+    part = dataset.subset(subset)
+    known = {"instances": len(part), "labels": zlib.crc32(part.labels.tobytes())}
+    if isinstance(dataset, PatchDataset) and part.recordings is not None:
+        names = [dataset.source.names[number] for number in np.unique(part.recordings)]
+        known["recordings"] = zlib.crc32("\n".join(names).encode(errors="surrogateescape"))
+    return known
 
 
 def epoch_order(count: int, rng: np.random.Generator, run: int = 1, chunk: int = 0) -> np.ndarray:

@@ -32,7 +32,7 @@ from training.policies import make_policy
 from training.snapshot_folder import newest_snapshot
 from training.snapshots import Snapshot, check_fits, check_weights, load_snapshot
 from training.step import Step
-from training.subsets import open_subsets
+from training.subsets import check_unchanged, open_subsets
 from training.trainer import Trainer
 from training.update_rule import optimizer_maker
 from training.views import Views, choose_views
@@ -241,6 +241,7 @@ def _snapshot(
         "input_shape": list(input_shape),
     }
     check_fits(experiment.start_from_snapshot, snapshot.header, wanted)
+    check_unchanged(experiment, dataset, experiment.start_from_snapshot, snapshot.header)
     return snapshot
 
 

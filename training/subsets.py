@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.errors import CommandError
+from common.options import to_plain
 from common.params import parse_names
 from datasets.dataset import SUBSETS, Dataset, Subset
 from datasets.folds import fold_numbers, groups_of, parts_of_fold
 from datasets.joined import joined
-from datasets.patches import patch_dataset
+from datasets.patches import PatchDataset, patch_dataset
 from datasets.recordings import Recordings, open_any
 from training.experiment import Experiment
+from training.order import fingerprint
+
+CHOICE = ["dataset_path", "labels_to_keep", "folds", "fold", "fold_seed", "group_by"]
+CHOICE += ["patch_frames", "patch_hop", "patch_policy"]
+"""The options that choose what is trained on."""
 
 
 def open_subsets(experiment: Experiment) -> Dataset:
@@ -34,11 +43,45 @@ def open_subsets(experiment: Experiment) -> Dataset:
     return dataset
 
 
+def check_unchanged(
+    experiment: Experiment, dataset: Dataset, snapshot: Path, header: Mapping[str, Any]
+) -> None:
+    """Checks that folds are those of a snapshot that chose them by the same options.
+
+    Parameters
+    ----------
+    experiment, dataset
+        What goes on from the snapshot.
+    snapshot : Path
+        For the message.
+    header : mapping
+        Its header.
+
+    Raises
+    ------
+    CommandError
+        Where the dataset has changed: what was trained on would be tested on.
+    """
+    if experiment.fold is None and not isinstance(dataset, PatchDataset):
+        return
+    chosen, recorded = to_plain(experiment), header["experiment"]
+    if any(chosen[name] != recorded.get(name) for name in CHOICE):
+        return
+    known = fingerprint(dataset)
+    if any(header["order"].get(name, value) != value for name, value in known.items()):
+        raise CommandError(
+            f"{dataset.path} has changed since {snapshot} was written: its folds are others now, "
+            "and what was trained on would be tested on; put the dataset back as it was, or train "
+            "anew without the snapshot."
+        )
+
+
 def _check_names(experiment: Experiment, dataset: Dataset) -> None:
     if experiment.group_by is not None:
+        else_ = ", or give --group-by to create_datasets" if experiment.fold is None else ""
         raise CommandError(
             f"--group-by needs the instances' names, and {dataset.path} does not hold them, only "
-            "spectrograms of recordings do; leave it out, or give --group-by to create_datasets."
+            f"spectrograms of recordings do; leave it out{else_}."
         )
 
 

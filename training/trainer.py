@@ -214,7 +214,7 @@ class Trainer:
         chosen = {name: getattr(self.experiment, name) for name in ORDER}
         if self.experiment.shuffle_run != 1:
             chosen["chunk_size"] = self.experiment.chunk_size
-        return chosen | fingerprint(self.dataset.subset("training").labels)
+        return chosen | fingerprint(self.dataset)
 
     @property
     def _instances_per_batch(self) -> int:
@@ -240,7 +240,7 @@ class Trainer:
         order = self._order(len(stream), size, draws)
         self.progress.begin(self._clock, self.compute.device)
         shown = self.group.is_first
-        with progress(f"epoch {epoch}", len(stream), "images", shown=shown) as advance:
+        with progress(f"epoch {epoch}", len(stream), stream.unit, shown=shown) as advance:
             advance(self.batch * size)
             for raw in stream.batches(order, size, self.batch):
                 draws.seed_batch(raw.index, self._generator)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,12 @@ FREE = {"num_parallel", "select_by_test", "mirdl_files", "device", "verbose"}
 class CrossValidationFolder:
     """The folder of a cross-validation, locked until `close`.
 
+    Parameters
+    ----------
+    options : CrossValidation
+    known : mapping
+        What the dataset's instances are known again by, as JSON holds it.
+
     Attributes
     ----------
     path : the folder.
@@ -35,16 +43,18 @@ class CrossValidationFolder:
         Where it can't be written to, another process works in it, or it holds something else.
     """
 
-    def __init__(self, options: CrossValidation) -> None:
+    def __init__(self, options: CrossValidation, known: Mapping[str, Any]) -> None:
         path = options.resume or options.out_dir
         name = f"{Path(options.model_architecture.rpartition(':')[2]).name}-cross-validation"
         self.path = new_folder(name) if path is None else make_folder(path)
         self.recipe = self.path / RECIPE
         self.experiment = self.path / "experiment.yaml"
+        self._dataset = self.path / "dataset.json"
         self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             lock(self._lock)
             self._check_same(options)
+            self._check_dataset(options, known)
         except BlockingIOError as error:
             self.close()
             raise CommandError(
@@ -54,6 +64,7 @@ class CrossValidationFolder:
         except BaseException:
             self.close()
             raise
+        write_whole(self._dataset, json.dumps(known) + "\n")
         kept = to_plain(options) | {"out_dir": None, "resume": None}
         self._write(self.recipe, f"# Goes on: {self.command_to_go_on()}", kept)
         again = f"python manage.py run_experiment --config {shlex.quote(str(self.experiment))}"
@@ -83,11 +94,21 @@ class CrossValidationFolder:
         text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
         write_whole(path, f"{header}\n{text}")
 
+    def _check_dataset(self, options: CrossValidation, known: Mapping[str, Any]) -> None:
+        if not self._dataset.exists():
+            return
+        if json.loads(self._dataset.read_text(encoding="utf-8")) != known:
+            raise CommandError(
+                f"{options.dataset_path} has changed since the cross-validation in {self.path} "
+                "began: its folds are others now; put the dataset back as it was, or begin anew in "
+                "another --out-dir."
+            )
+
     def _check_same(self, options: CrossValidation) -> None:
         if not self.recipe.exists():
             # One that was killed while it wrote its recipe has left a part of that.
             found = sorted(entry.name for entry in self.path.iterdir())
-            others = [name for name in found if not name.startswith(f"{RECIPE}.")]
+            others = [name for name in found if not name.startswith((f"{RECIPE}.", "dataset.json"))]
             if others:
                 raise CommandError(
                     f"{self.path} holds no cross-validation, but {others[0]}; choose an --out-dir "

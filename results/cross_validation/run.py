@@ -10,6 +10,7 @@ from typing import Any
 
 from common.errors import CommandError
 from common.options import checked
+from datasets.dataset import SUBSETS
 from results.child_run import LOG, signal_of
 from results.cross_validation.fold import DIVERGED, FoldRun
 from results.cross_validation.folder import CrossValidationFolder
@@ -17,6 +18,7 @@ from results.cross_validation.summary import summarise
 from results.places import environments
 from training.cross_validation import CrossValidation
 from training.endings import Terminated
+from training.order import fingerprint
 from training.setup import open_needed, try_out
 from training.stop_signals import STOPPING, StopSignals, stop_signals, tell
 
@@ -44,9 +46,10 @@ def run_cross_validation(options: CrossValidation) -> dict[str, Any]:
     options.check()
     folds = [replace(options.of_fold(), fold=fold + 1) for fold in range(max(1, options.folds))]
     try_out(folds[0])
-    for fold in folds[1:]:
-        open_needed(fold)
-    with CrossValidationFolder(options) as folder:
+    for fold in folds:
+        dataset = open_needed(fold)
+    known = {name: fingerprint(dataset, name) for name in SUBSETS}
+    with CrossValidationFolder(options, known) as folder:
         running = CrossValidationRun(options, folder)
         with stop_signals(told=False) as signals:
             running.run(signals)
@@ -156,7 +159,8 @@ class CrossValidationRun:
                     print(f"a process of before still writes to {run.run.path}; waiting for it")
                 return
             del self._waiting[0]
-            print(f"{run.name}, log {run.run.path / LOG}", flush=True)
+            going_on = " goes on from its snapshot" if run.can_go_on else ""
+            print(f"{run.name}{going_on}; log: {run.run.path / LOG}", flush=True)
             seed = self._options.seed_of(run.number)
             run.go_on(self._folder.experiment, seed, self._options, environment)
             self._running[place] = run

@@ -1,15 +1,20 @@
 """run_experiment on spectrograms of a few short recordings, from the options to the folder."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from commands import main
+from commands import load, main, parse
+from datasets.recordings import open_recordings
+from results.cross_validation.folder import CrossValidationFolder
 from tests.recorded import spectra, write
 from tests.runs import assert_same_run, metrics, results
+from training.order import fingerprint
 from training.snapshots import load_snapshot
+from training.subsets import open_subsets
 
 NETWORK = ["--model-architecture", "oNetOne", "--model-params", "onet_frames=6,11"]
 SHORT = ["--patch-frames", "20", "--patch-hop", "9", "--folds", "3", "--batch-size", "10"]
@@ -104,3 +109,53 @@ def test_a_search_tells_a_fold_that_there_is_not_before_it_begins(path, capsys):
     assert main(["search_hyperparams", base_cmd, "search", *space]) == 1
     assert "--fold is 4; give 1 to 3, the number of --folds." in capsys.readouterr().err
     assert not Path("search").exists()
+
+
+def renamed(path: Path) -> None:
+    """Writes the same recordings under other names, so that other ones are in a fold."""
+    with_names = open_recordings(path)
+    arrays = [with_names[number] for number in range(len(with_names))]
+    names = [name.replace("/", "/new ") for name in with_names.names]
+    other = path.with_name("other.pkl.zip")
+    write(other, arrays, with_names.labels, names)
+    other.replace(path)
+
+
+def test_a_dataset_that_has_changed_is_not_gone_on_with(path, capsys):
+    assert experiment(path, "--out-dir", "run") == 0
+    renamed(path)
+    assert main(["run_experiment", "--resume", "run", "--num-epochs", "3"]) == 1
+    error = capsys.readouterr().err
+    assert f"{path} has changed since run/model.snapshot-2.safetensors was written" in error
+    assert "put the dataset back as it was" in error
+    again = ["--start-from-snapshot", "run/model.snapshot-2.safetensors"]
+    assert main(["run_experiment", *again, "--test-only"]) == 1
+
+
+def test_other_recordings_are_evaluated_all_or_not_at_all(path, tmp_path, capsys):
+    assert experiment(path, "--out-dir", "run") == 0
+    snapshot = ["--snapshot", "run/model.snapshot-2.safetensors"]
+    few = write(tmp_path / "few.pkl.zip", spectra([40, 40], bands=8), [0, 1]).path
+    renamed(path)
+    for other in (path, few):
+        capsys.readouterr()
+        chosen = ["evaluate", *snapshot, "--dataset-path", str(other)]
+        assert main(chosen) == 1
+        error = capsys.readouterr().err
+        assert f"{other} is not what the network of" in error
+        assert "give --test-subset all" in error
+        assert main([*chosen, "--test-subset", "all", "--out-dir", other.stem]) == 0
+
+
+def test_a_cross_validation_of_a_dataset_that_has_changed_is_not_gone_on_with(path, capsys):
+    """It had not begun its first fold, which would have left a snapshot to compare with."""
+    chosen = [*NETWORK, "--dataset-path", str(path), *SHORT]
+    options = parse(load("run_cross_validation"), "run_cross_validation", chosen)
+    options = replace(options, out_dir=Path("cv"))
+    dataset = open_subsets(replace(options.of_fold(), fold=1))
+    known = {name: fingerprint(dataset, name) for name in dataset.subsets}
+    CrossValidationFolder(options, known).close()
+    CrossValidationFolder(options, known).close()
+    renamed(path)
+    assert main(["run_cross_validation", "--resume", "cv"]) == 1
+    assert f"{path} has changed since the cross-validation in cv began" in capsys.readouterr().err

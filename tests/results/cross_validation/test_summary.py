@@ -56,7 +56,7 @@ def write_predictions(folder: Path, number: int) -> None:
 @pytest.mark.parametrize(("by_test", "chosen"), [(False, [2, 2, 2]), (True, [1, 1, 2])])
 def test_the_try_with_the_best_accuracy_is_chosen(options, by_test, chosen, capsys):
     options = CrossValidation(**(vars(options) | {"select_by_test": by_test}))
-    with CrossValidationFolder(options) as folder:
+    with CrossValidationFolder(options, {}) as folder:
         results = summarise(runs_of(folder, TRIES), options, folder)
         assert results == json.loads((folder.path / "results.json").read_text())
     assert [one["try"] for one in results["each_fold"]] == chosen
@@ -72,7 +72,7 @@ def test_the_try_with_the_best_accuracy_is_chosen(options, by_test, chosen, caps
     [([None, None], "Fold 2 diverged in every try"), ([None], ""), ([None, TRIES[2][0]], "")],
 )
 def test_a_fold_without_any_result_is_named_before_others_run(options, second_fold, problem):
-    with CrossValidationFolder(options) as folder:
+    with CrossValidationFolder(options, {}) as folder:
         runs_of(folder, TRIES | {2: second_fold})
         assert CrossValidationRun(options, folder).problem.partition(",")[0] == problem
 
@@ -91,7 +91,7 @@ def test_the_report(options, monkeypatch, capsys):
     monkeypatch.setattr(
         summary, "confusion_picture", lambda *given: [drawn.append(given), picture(*given)]
     )
-    with CrossValidationFolder(options) as folder:
+    with CrossValidationFolder(options, {}) as folder:
         runs = runs_of(folder, TRIES)
         summarise(runs, options, folder)
         assert LEAK not in capsys.readouterr().out  # these are no recordings
@@ -116,13 +116,13 @@ def test_the_report(options, monkeypatch, capsys):
 def test_one_that_was_killed_while_it_wrote_its_recipe(options):
     options.out_dir.mkdir()
     (options.out_dir / "cross-validation.yaml.1.partial").touch()
-    with CrossValidationFolder(options) as folder:
+    with CrossValidationFolder(options, {}) as folder:
         assert folder.recipe.exists()
 
 
 def test_two_at_once_in_one_folder(options):
     with (
-        CrossValidationFolder(options),
+        CrossValidationFolder(options, {}),
         pytest.raises(CommandError, match="Another run_cross_validation works in"),
     ):
-        CrossValidationFolder(options)
+        CrossValidationFolder(options, {})
