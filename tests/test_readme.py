@@ -59,7 +59,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if "experiments/fashion-mnist" in command:
         command += " --num-epochs 1 --labels-to-keep Bag,Sandal"  # ten of all would take minutes
     if "create_demo_recordings" in command:
-        command += " --recordings-per-label 6 --seconds 8"
+        command += " --recordings-per-label 10 --seconds 8"
     if "run_cross_validation --dataset" in command or "experiments/mirdl" in command:
         command += " --num-epochs 1 --folds 3"
     if "download_ballroom" in command:  # the demo dances as the public archives hold theirs
@@ -76,6 +76,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_commands(folder):
     for command in MANAGE:
         if str(FASHION_MNIST) in command and not FASHION_MNIST.is_dir():

@@ -115,6 +115,7 @@ def test_mirdl_files(whole):
         assert np.array_equal(one, wanted)
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_with(whole, digits, tmp_path):
     folder = tmp_path / "killed"
     options = [*SHORT, "--out-dir", str(folder), "--dataset-path", str(digits)]
@@ -132,6 +133,7 @@ def test_killed_and_gone_on_with(whole, digits, tmp_path):
         assert (folder / file).read_bytes() == (whole / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_run_under_way_with_a_snapshot(digits, tmp_path):
     folder = tmp_path / "interrupted"
     options = f"{NETWORK} {MACHINE} --folds 3 --num-epochs 100000 --num-parallel 2".split()
