@@ -15,10 +15,9 @@ import numpy as np
 from common.errors import CommandError, unknown_name
 
 if TYPE_CHECKING:
-    from datasets.joined import JoinedArray
-    from datasets.sharded import ShardedArray
+    from datasets.row_array import RowArray
 
-Instances: TypeAlias = "np.ndarray | ShardedArray | JoinedArray"
+Instances: TypeAlias = "np.ndarray | RowArray"
 Layout = Literal["flat", "nhwc", "nchw"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SUBSETS = ("training", "validation", "testing")
@@ -35,7 +34,7 @@ class Subset:
 
     Parameters
     ----------
-    instances : np.ndarray, ShardedArray or JoinedArray of shape (rows, ...)
+    instances : np.ndarray or RowArray of shape (rows, ...)
         As they are stored, usually mapped from a file, or from many, and read-only.
     labels : np.ndarray of shape (n,), int32
         The label's index of every instance in use.

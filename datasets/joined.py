@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from datasets.dataset import Subset, row_numbers
+from datasets.dataset import Subset
+from datasets.row_array import RowArray
 
 
-class JoinedArray:
+class JoinedArray(RowArray):
     """The instances of several subsets, one after another; nothing is copied until it is read.
 
     Parameters
@@ -23,30 +23,7 @@ class JoinedArray:
         self._subsets = list(subsets)
         self._ends = np.cumsum([len(subset) for subset in subsets], dtype=np.int64)
         first = subsets[0].instances
-        self.shape: tuple[int, ...] = (int(self._ends[-1]), *first.shape[1:])
-        self.dtype: np.dtype = first.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of all values."""
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Copies a row, a slice of rows, or the rows at integer positions."""
-        if isinstance(key, int | np.integer):
-            return self[np.array([key])][0]
-        rows = row_numbers(key if isinstance(key, slice) else np.asarray(key), len(self))
-        result = np.empty((len(rows), *self.shape[1:]), self.dtype.newbyteorder("="))
-        self.copy_rows(rows, result)
-        return result
+        super().__init__((int(self._ends[-1]), *first.shape[1:]), first.dtype)
 
     def copy_rows(self, rows: np.ndarray | range, target: np.ndarray) -> None:
         """Copies rows, numbered from 0 and within the array, to `target`, subset by subset."""

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from common.errors import CommandError
-from datasets.dataset import KEPT_MAPPED, copy_rows, row_numbers
+from datasets.dataset import KEPT_MAPPED, copy_rows
+from datasets.row_array import RowArray
 from datasets.unpickle import FormatError
 
 MAX_OPEN = 64  # shards of an array that are mapped at once; each takes a file descriptor
@@ -37,7 +38,7 @@ class Shard:
     start: int
 
 
-class ShardedArray:
+class ShardedArray(RowArray):
     """Reads like an array; is never in memory as a whole. Shards are mapped as they are needed.
 
     Parameters
@@ -54,30 +55,7 @@ class ShardedArray:
         self._ends = np.cumsum([shard.count for shard in shards], dtype=np.int64)
         self._mapped: OrderedDict[int, tuple[np.ndarray, mmap.mmap]] = OrderedDict()
         self._lock = threading.Lock()
-        self.shape = (int(self._ends[-1]) if len(self._ends) else 0, *shape)
-        self.dtype = dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of all values."""
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Copies a row, a slice of rows, or the rows at integer positions or in a mask."""
-        if isinstance(key, int | np.integer):
-            return self[np.array([key])][0]
-        rows = row_numbers(key if isinstance(key, slice) else np.asarray(key), len(self))
-        result = np.empty((len(rows), *self.shape[1:]), self.dtype.newbyteorder("="))
-        self.copy_rows(rows, result)
-        return result
+        super().__init__((int(self._ends[-1]) if len(self._ends) else 0, *shape), dtype)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
