@@ -19,10 +19,12 @@ from common.errors import CommandError
 from common.files import cannot_write
 from common.lock import lock
 from results.run_folder import RunFolder
+from training.endings import Diverged
 from training.experiment import Experiment
 from training.records import EpochRecord
 from training.snapshot_folder import newest_snapshot
 
+DIVERGED = Diverged.status  # run_experiment's exit status
 MANAGE = Path(__file__).parents[1] / "manage.py"
 LOG = "log.txt"
 PROMPT = "$ python manage.py "  # before each process's command line in the log

@@ -162,3 +162,8 @@ class Experiment:
     """The run's folder; unless given, runs/<time>-<architecture>."""
     verbose: bool = False
     """Print the loss of every chunk's first batch."""
+
+    @property
+    def frames_between_patches(self) -> int:
+        """What `patch_hop` stands for."""
+        return self.patch_frames if self.patch_hop is None else self.patch_hop

@@ -82,8 +82,7 @@ def _folded(trained: Trained, experiment: Experiment) -> Dataset:
 
 def _with_all(experiment: Experiment, opened: Dataset | Recordings) -> Dataset:
     if isinstance(opened, Recordings):
-        frames, hop = experiment.patch_frames, experiment.patch_hop
-        hop = frames if hop is None else hop
+        frames, hop = experiment.patch_frames, experiment.frames_between_patches
         every = {ALL: np.arange(len(opened))}
         return patch_dataset(opened, every, frames, hop, experiment.patch_policy)
     own = {name: opened.subsets[name] for name in SUBSETS if name in opened.subsets}

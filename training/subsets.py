@@ -88,8 +88,7 @@ def _check_names(experiment: Experiment, dataset: Dataset) -> None:
 def _patches(experiment: Experiment, recordings: Recordings) -> Dataset:
     groups = groups_of(recordings.names, experiment.group_by)
     parts = _parts(experiment, recordings.labels, groups)
-    frames = experiment.patch_frames
-    hop = frames if experiment.patch_hop is None else experiment.patch_hop
+    frames, hop = experiment.patch_frames, experiment.frames_between_patches
     return patch_dataset(recordings, parts, frames, hop, experiment.patch_policy)
 
 

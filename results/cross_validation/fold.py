@@ -13,8 +13,6 @@ from results.testing import PREDICTIONS
 from training.experiment import Experiment
 from training.snapshot_folder import newest_snapshot
 
-DIVERGED = 3  # run_experiment's exit status
-
 
 @dataclass(frozen=True)
 class Prediction:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,8 @@ import yaml
 
 from common.errors import CommandError
 from common.files import make_folder, write_whole
-from common.lock import lock
 from common.options import read_recipe, to_plain
+from results.locked_folder import LockedFolder
 from results.run_folder import new_folder
 from training.cross_validation import CrossValidation
 
@@ -23,7 +22,7 @@ FREE = {"num_parallel", "select_by_test", "mirdl_files", "device", "verbose"}
 """Options that may differ where a cross-validation goes on."""
 
 
-class CrossValidationFolder:
+class CrossValidationFolder(LockedFolder):
     """The folder of a cross-validation, locked until `close`.
 
     Parameters
@@ -46,21 +45,14 @@ class CrossValidationFolder:
     def __init__(self, options: CrossValidation, known: Mapping[str, Any]) -> None:
         path = options.resume or options.out_dir
         name = f"{Path(options.model_architecture.rpartition(':')[2]).name}-cross-validation"
-        self.path = new_folder(name) if path is None else make_folder(path)
+        folder = new_folder(name) if path is None else make_folder(path)
+        super().__init__(folder, "run_cross_validation works")
         self.recipe = self.path / RECIPE
         self.experiment = self.path / "experiment.yaml"
         self._dataset = self.path / "dataset.json"
-        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            lock(self._lock)
             self._check_same(options)
             self._check_dataset(options, known)
-        except BlockingIOError as error:
-            self.close()
-            raise CommandError(
-                f"Another run_cross_validation works in {self.path}; wait until it has ended, or "
-                "stop it."
-            ) from error
         except BaseException:
             self.close()
             raise
@@ -70,16 +62,6 @@ class CrossValidationFolder:
         again = f"python manage.py run_experiment --config {shlex.quote(str(self.experiment))}"
         common = {key: kept[key] for key in to_plain(options.of_fold())} | {"test_at_end": True}
         self._write(self.experiment, f"# Repeats a fold: {again} --fold 1", common)
-
-    def __enter__(self) -> CrossValidationFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Lets go of the folder."""
-        os.close(self._lock)
 
     def command_to_go_on(self) -> str:
         """Returns the command line that takes the cross-validation up."""

@@ -11,8 +11,8 @@ from typing import Any
 from common.errors import CommandError
 from common.options import checked
 from datasets.dataset import SUBSETS
-from results.child_run import LOG, signal_of
-from results.cross_validation.fold import DIVERGED, FoldRun
+from results.child_run import DIVERGED, LOG, signal_of
+from results.cross_validation.fold import FoldRun
 from results.cross_validation.folder import CrossValidationFolder
 from results.cross_validation.summary import summarise
 from results.places import environments

@@ -55,7 +55,7 @@ class RecordingPredictor:
         experiment = self.trained.experiment
         needed = experiment.patch_frames
         if experiment.patch_policy == "original":  # which leaves out a recording's last one
-            needed += self._hop
+            needed += experiment.frames_between_patches
         if len(frames) < needed:
             raise AudioError(
                 f"it is too short, {len(frames) / self.frames_per_second:.1f} s, and the network "
@@ -73,7 +73,9 @@ class RecordingPredictor:
 
     def predict(self, file: GivenFile, recording: Recordings) -> Predicted:
         """Predicts a recording by the patches that one of the training has."""
-        dataset = self._patches(recording, self._hop, self.trained.experiment.patch_policy)
+        experiment = self.trained.experiment
+        hop, policy = experiment.frames_between_patches, experiment.patch_policy
+        dataset = self._patches(recording, hop, policy)
         evaluation = self.trained.evaluate(dataset, SUBSET, "predicting")
         scores = scores_of(evaluation, dataset.subset(SUBSET))
         assert scores.votes is not None and scores.patches is not None
@@ -97,11 +99,6 @@ class RecordingPredictor:
         assert starts is not None and evaluation.log_probabilities is not None
         seconds = (starts + frames / 2) / self.frames_per_second
         return seconds, np.exp(evaluation.log_probabilities.astype(np.float64))
-
-    @property
-    def _hop(self) -> int:
-        experiment = self.trained.experiment
-        return experiment.patch_frames if experiment.patch_hop is None else experiment.patch_hop
 
     def _patches(self, recording: Recordings, hop: int, policy: PatchPolicy) -> Dataset:
         frames = self.trained.experiment.patch_frames

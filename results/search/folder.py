@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import yaml
 
 from common.errors import CommandError
 from common.files import make_folder, write_whole
-from common.lock import lock
 from common.options import read_recipe, to_plain
+from results.locked_folder import LockedFolder
 from training.search.options import Search
 
 TRIALS = "trials.pkl"
@@ -22,7 +21,7 @@ FREE = {"log_dir", "max_evals", "num_parallel"}
 """Options that may differ where a search goes on."""
 
 
-class SearchFolder:
+class SearchFolder(LockedFolder):
     """The folder of a search, locked until `close`.
 
     Attributes
@@ -37,38 +36,20 @@ class SearchFolder:
     """
 
     def __init__(self, search: Search) -> None:
-        self.path = make_folder(search.log_dir)
+        super().__init__(make_folder(search.log_dir), "search_hyperparams runs")
         self.recipe = self.path / "search.yaml"
         self.trials = self.path / TRIALS
         self.table = self.path / "evaluations.csv"
         self.picture = self.path / "search.png"
         self.results = self.path / "results.json"
-        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            lock(self._lock)
             self._check_same(search)
-        except BlockingIOError as error:
-            self.close()
-            raise CommandError(
-                f"Another search_hyperparams runs in {self.path}; wait until it has ended, or stop "
-                "it."
-            ) from error
         except BaseException:
             self.close()
             raise
         header = f"# Goes on with this search:\n# {self.command_to_go_on()}\n"
         text = yaml.safe_dump(to_plain(search), sort_keys=False, allow_unicode=True, width=10**6)
         write_whole(self.recipe, header + text)
-
-    def __enter__(self) -> SearchFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Lets go of the folder."""
-        os.close(self._lock)
 
     def command_to_go_on(self) -> str:
         """Returns the command line that takes the search up."""

@@ -6,11 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from results.child_run import LOG, reason_of
+from results.child_run import DIVERGED, LOG, reason_of
 from results.run_folder import WHOLE, RunFolder
 from training.records import EpochRecord
 
-DIVERGED = 3  # run_experiment's exit status
 WORST = 1.0  # the error rate of an evaluation that failed
 NO_MEMORY = re.compile(r"memory\b.*\bnot enough|not enough memory", re.IGNORECASE)
 
