@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,16 @@ from typing import Any
 from common.errors import CommandError
 from common.options import checked
 from datasets.dataset import SUBSETS
-from results.child_run import DIVERGED, LOG, signal_of
+from results.child_run import DIVERGED, LOG, ChildRun, signal_of
+from results.child_runs import ChildRuns, ending_by
 from results.cross_validation.fold import FoldRun
 from results.cross_validation.folder import CrossValidationFolder
 from results.cross_validation.summary import summarise
 from results.places import environments
 from training.cross_validation import CrossValidation
-from training.endings import Terminated
 from training.order import fingerprint
 from training.setup import open_needed, try_out
-from training.stop_signals import STOPPING, StopSignals, stop_signals, tell
-
-LOOK_EVERY = 0.05  # seconds
-NOTICE = "\n{name}: the runs stop after their batch; Ctrl-C {again}stops them at once\n"
+from training.stop_signals import STOPPING, stop_signals, tell
 
 
 def run_cross_validation(options: CrossValidation) -> dict[str, Any]:
@@ -55,23 +51,14 @@ def run_cross_validation(options: CrossValidation) -> dict[str, Any]:
             running.run(signals)
         if signals.received is not None:
             tell(f"\nto go on: {folder.command_to_go_on()}\n")
-            raise _ending(signals.received)
+            raise ending_by(signals.received, "cross-validation")
         if running.problem:
             raise CommandError(running.problem)
         results = summarise(running.runs, options, folder)
     return results | {"run": str(folder.path)}
 
 
-def _ending(number: int) -> BaseException:
-    if number == signal.SIGINT:
-        return KeyboardInterrupt()
-    name = signal.Signals(number).name
-    ending = Terminated(f"The cross-validation was asked to end by {name}.")
-    ending.status = 128 + number
-    return ending
-
-
-class CrossValidationRun:
+class CrossValidationRun(ChildRuns):
     """Trains and tests every try of every fold, those that are whole already left as they are.
 
     Attributes
@@ -80,6 +67,7 @@ class CrossValidationRun:
     """
 
     def __init__(self, options: CrossValidation, folder: CrossValidationFolder) -> None:
+        super().__init__()
         self._tries = [
             (fold, number)
             for fold in range(1, options.folds + 1)
@@ -90,7 +78,7 @@ class CrossValidationRun:
         self._places = environments(options.num_parallel, options, {})
         done = {(run.fold, run.number) for run in self.runs if run.results or run.has_diverged}
         self._waiting = [one for one in self._tries if one not in done]
-        self._running: dict[int, FoldRun] = {}  # by their place
+        self._running: dict[int, FoldRun]
         self._told_to_wait: set[str] = set()
         self.problem = self._lost()
         self._introduce(len(done))
@@ -101,22 +89,8 @@ class CrossValidationRun:
         paths = {one: self._path(*one) for one in self._tries}
         return [FoldRun(*one, path) for one, path in paths.items() if path.is_dir()]
 
-    def run(self, signals: StopSignals) -> None:
-        """Runs until all is done, a signal was received, or a run failed.
-
-        Whatever ends it, the runs under way end after their batch, with a snapshot; a second Ctrl-C
-        kills them.
-        """
-        try:
-            self._run(signals)
-        except Exception:
-            self._stop_all()
-            while any(run.is_running for run in self._running.values()):
-                time.sleep(LOOK_EVERY)
-            raise
-        finally:
-            for run in self._running.values():
-                run.kill()
+    def _children(self) -> list[ChildRun]:
+        return [*self._running.values()]
 
     def _path(self, fold: int, number: int) -> Path:
         return self._folder.run(fold, number, self._options.random_tries)
@@ -128,24 +102,6 @@ class CrossValidationRun:
         if done:
             print(f"{done} of {len(self._tries)} runs are done already")
         print(flush=True)
-
-    def _run(self, signals: StopSignals) -> None:
-        ending = False
-        while True:
-            if not ending and (self.problem or signals.received is not None):
-                ending = True
-                self._stop_all()
-                if signals.received is not None:
-                    _tell_of(signals.received)
-            if not ending:
-                self._fill()
-            if not self._running and (ending or not self._waiting):
-                return
-            before = len(self._running)
-            for place in list(self._running):
-                self._look(place, ending)
-            if len(self._running) == before:
-                time.sleep(LOOK_EVERY)
 
     def _fill(self) -> None:
         for place, environment in enumerate(self._places):
@@ -196,10 +152,6 @@ class CrossValidationRun:
                 )
         return ""
 
-    def _stop_all(self) -> None:
-        for run in self._running.values():
-            run.stop()
-
 
 def _reached(results: dict[str, Any]) -> str:
     epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
@@ -214,9 +166,3 @@ def _reached(results: dict[str, Any]) -> str:
         f"{results['validation_accuracy']:.2%}, testing accuracy "
         f"{results['testing_accuracy']:.2%}{recordings}"
     )
-
-
-def _tell_of(number: int) -> None:
-    again = "once more " if number == signal.SIGINT else ""
-    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    tell(NOTICE.format(name=name, again=again))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from itertools import takewhile
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 from common.errors import CommandError
 from common.options import checked
 from datasets.recordings import open_any
-from results.child_run import LOG, signal_of
+from results.child_run import LOG, ChildRun, signal_of
+from results.child_runs import ChildRuns, ending_by
 from results.places import environments
 from results.search.evaluation import Evaluation
 from results.search.folder import TRIALS, SearchFolder
@@ -27,16 +27,10 @@ from training.search.halving import Halving
 from training.search.options import Search, check_numbers
 from training.search.proposals import Proposals, Trial
 from training.search.space import Space
-from training.stop_signals import STOPPING, StopSignals, stop_signals, tell
+from training.stop_signals import STOPPING, stop_signals, tell
 
-LOOK_EVERY = 0.05  # seconds
 ENOUGH = 3
 """Failures in a row for the same reason that end a search."""
-NOTICE = "\n{name}: the evaluations stop after their batch; Ctrl-C {again}stops them at once\n"
-
-
-class Ended(CommandError):
-    """The search was asked to end by a signal other than Ctrl-C's."""
 
 
 def run_search(search: Search, parse: Callable[[list[str]], Experiment]) -> dict[str, Any]:
@@ -59,7 +53,7 @@ def run_search(search: Search, parse: Callable[[list[str]], Experiment]) -> dict
     CommandError
         For a user's mistake, before anything runs; where evaluations fail for the same reason, or
         none succeeds.
-    KeyboardInterrupt, Ended
+    KeyboardInterrupt, Terminated
         After a signal; the search goes on with the same command.
     """
     search = checked(search)
@@ -85,7 +79,7 @@ def run_search(search: Search, parse: Callable[[list[str]], Experiment]) -> dict
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if signals.received is not None:
             tell(f"\nto go on: {folder.command_to_go_on()}\n")
-            raise _ending(signals.received)
+            raise ending_by(signals.received, "search")
         if running.problem:
             raise CommandError(running.problem)
         if results["best"] is None:
@@ -95,15 +89,7 @@ def run_search(search: Search, parse: Callable[[list[str]], Experiment]) -> dict
     return results
 
 
-def _ending(number: int) -> BaseException:
-    if number == signal.SIGINT:
-        return KeyboardInterrupt()
-    ending = Ended(f"The search was asked to end by {signal.Signals(number).name}.")
-    ending.status = 128 + number
-    return ending
-
-
-class SearchRun:
+class SearchRun(ChildRuns):
     """Proposes, evaluates and records until there are enough evaluations.
 
     Attributes
@@ -114,18 +100,23 @@ class SearchRun:
     def __init__(
         self, search: Search, base: BaseCommand, space: Space, folder: SearchFolder
     ) -> None:
-        self.problem = ""
+        super().__init__()
         self._search = search
         self._base = base
         self._space = space
         self._folder = folder
         self._proposals = Proposals(space, search.algorithm, search.seed, folder.trials)
         self._places = environments(search.num_parallel, base.experiment, base.environment)
-        self._running: dict[int, tuple[Trial, Evaluation]] = {}  # by their place
+        self._running: dict[int, tuple[Trial, Evaluation]]
         self._waiting = [t for t in self._proposals.unfinished if t["tid"] < search.max_evals]
         self._halving = self._make_halving() if search.early_stop else None
         self._told_to_wait: set[int] = set()
         self._introduce()
+
+    what = "evaluations"
+
+    def _children(self) -> list[ChildRun]:
+        return [evaluation for _, evaluation in self._running.values()]
 
     @property
     def rows(self) -> list[Row]:
@@ -134,46 +125,6 @@ class SearchRun:
             Row(trial["tid"] + 1, self._space.point(trial["misc"]["vals"]), trial["result"])
             for trial in self._proposals.finished
         ]
-
-    def run(self, signals: StopSignals) -> None:
-        """Evaluates until there are enough, a signal was received, or too many failed.
-
-        Whatever ends it, the evaluations that run end after their batch, with a snapshot; a second
-        Ctrl-C kills them.
-        """
-        try:
-            self._evaluate(signals)
-        except Exception:  # the disk is full, say, or what reads the output has gone
-            self._stop_all()
-            while any(evaluation.is_running for _, evaluation in self._running.values()):
-                time.sleep(LOOK_EVERY)
-            raise
-        finally:
-            for _, evaluation in self._running.values():
-                evaluation.kill()
-
-    def _evaluate(self, signals: StopSignals) -> None:
-        ending = False
-        while True:
-            if not ending and (self.problem or signals.received is not None):
-                ending = True
-                self._stop_all()
-                if signals.received is not None:
-                    _tell_of(signals.received)
-            if not ending:
-                self._fill()
-            if not self._running:
-                return
-            before = len(self._running)
-            for place in list(self._running):
-                self._look(place, ending)
-            if len(self._running) == before:
-                time.sleep(LOOK_EVERY)
-
-    def _stop_all(self) -> None:
-        """Asks all evaluations to end after their batch."""
-        for _, evaluation in self._running.values():
-            evaluation.stop()
 
     def _introduce(self) -> None:
         search, parameters = self._search, self._space.parameters
@@ -328,9 +279,3 @@ class SearchRun:
         reasons = [kind(result) if result["status"] != "ok" else "" for result in results]
         same = takewhile(lambda reason: reason and reason == reasons[-1], reversed(reasons))
         return results[len(results) - len(list(same)) :]
-
-
-def _tell_of(number: int) -> None:
-    again = "once more " if number == signal.SIGINT else ""
-    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    tell(NOTICE.format(name=name, again=again))
