@@ -27,12 +27,12 @@ def run(options: Experiment) -> dict[str, Any]:
 
 
 def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of the snapshot, or of the run, that is gone on from.
+    """Returns the options of the snapshot, or of the run, that is gone on from or begun with.
 
     A recipe may name both: that of a process that `results.launch` starts does, for a run's newest.
     """
     from training.snapshot_folder import options_to_resume
-    from training.snapshots import recorded_options
+    from training.snapshots import options_to_start_with, recorded_options
 
     recorded = recipe.get("start_from_snapshot"), recipe.get("resume")
     snapshot = given(arguments, "--start-from-snapshot", recorded[0])
@@ -43,7 +43,15 @@ def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
         return options_to_resume(folder)
     if snapshot is None and "--test-only" in arguments:
         raise UsageError("--test-only needs weights to test; give --start-from-snapshot FILE.")
-    return recorded_options(snapshot) if snapshot else {}
+    weights = given(arguments, "--start-weights", recipe.get("start_weights"))
+    if snapshot and weights and weights != recipe.get("start_weights"):
+        raise UsageError(
+            "--start-weights begins a training, and --start-from-snapshot goes on with one; give "
+            "one of them."
+        )
+    if snapshot:
+        return recorded_options(snapshot)
+    return options_to_start_with(weights) if weights else {}
 
 
 def given(arguments: list[str], option: str, value: Path | None) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class CommandError(Exception):
@@ -22,6 +22,12 @@ class UsageError(CommandError):
     """A command line that cannot be understood."""
 
     status = 2
+
+
+def first_names(names: Sequence[str], most: int = 10) -> str:
+    """Returns names for a sentence, "a, b, c", and of more than `most` how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def near_name(name: str, valid: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import CommandError
+from common.errors import CommandError, first_names
 from datasets.dataset import SUBSETS, Dataset
 from datasets.joined import joined
 from datasets.origin import FEATURES, RECORDINGS, origin_of
@@ -139,10 +139,10 @@ def _check_labels(trained: Trained, dataset: Dataset) -> None:
     if unknown and (
         not trained.experiment.labels_to_keep or len(unknown) == len(dataset.label_names)
     ):
-        shown = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" * (len(unknown) > 10))
         raise CommandError(
-            f"{dataset.path} has labels that the network of {trained.path} does not know: {shown}; "
-            f"it knows {', '.join(trained.labels)}. Give a dataset of these, as create_datasets "
+            f"{dataset.path} has labels that the network of {trained.path} does not know: "
+            f"{first_names(unknown)}; "
+            f"it knows {first_names(trained.labels)}. Give a dataset of these, as create_datasets "
             "and create_spectrograms make it with --labels."
         )
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common.errors import CommandError
 from datasets.dataset import Dataset
 from training.averages import WeightAverage
-from training.batches import network_shape
+from training.batches import network_shape, statistics_fit
 from training.chunks import ChunkStream
 from training.devices import choose_compute
 from training.distributed import ALONE
@@ -141,12 +138,6 @@ class Trained:
         except CommandError as error:
             raise misfit from error
         views = choose_views(self.experiment, shape)
-        if views.input_shape != self.input_shape or not _fit(self._statistics, shape):
+        if views.input_shape != self.input_shape or not statistics_fit(self._statistics, shape):
             raise misfit
         return views
-
-
-def _fit(statistics: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> bool:
-    """Tells whether mean and deviation are of such instances, of their channels, or of it all."""
-    shapes = (shape, (shape[0], 1, 1))
-    return all(one.size == 1 or one.shape in shapes for one in statistics.values())
