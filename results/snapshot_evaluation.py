@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from datasets.convert import SUFFIX
 from datasets.dataset import Dataset
 from datasets.patches import PatchDataset
 from results.dataset_lines import subset_size
-from results.scores import scores_of
+from results.scores import Scores, scores_of
+from results.tables import loss_text
 from results.testing import PICTURE, PREDICTIONS, Tested
 from training.matching import ALL, open_matching
 from training.trained import Trained
@@ -28,6 +29,8 @@ def evaluate_snapshot(
     subset: str = "testing",
     top_k: Sequence[int] = (1,),
     out_dir: Path | None = None,
+    *,
+    ten_crops: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a network, tells a person what it is worth, and writes files into a folder.
 
@@ -45,6 +48,8 @@ def evaluate_snapshot(
     out_dir : Path, optional
         The folder; unless given, it is beside the snapshot and named after the dataset, the subset
         and the weights' epoch.
+    ten_crops : bool
+        Whether a network that sees a picture's centre alone is evaluated on ten crops as well.
 
     Returns
     -------
@@ -68,20 +73,21 @@ def evaluate_snapshot(
     seconds = time.perf_counter() - start
     scores = scores_of(evaluation, dataset.subset(subset))
     tested = Tested(subset, dataset, evaluation, scores, trained.epoch)
-    shares = {f"top_{k}_accuracy": scores.top_accuracy(k) for k in top_k if k > 1}
     results = {
         "snapshot": str(trained.path),
         "dataset": str(dataset.path),
         "subset": subset,
         "instances": len(dataset.subset(subset)),
         **tested.figures,
-        **shares,
+        **_shares(scores, top_k),
         "labels": trained.labels,
         "evaluation_crops": trained.experiment.evaluation_crops,
         "device": str(trained.compute.device),
         "precision": trained.compute.precision,
         "seconds": seconds,
     }
+    if ten_crops and trained.sees_the_centre_alone and not isinstance(dataset, PatchDataset):
+        results["ten_crops"] = _on_ten_crops(trained, dataset, subset, top_k)
     architecture = trained.experiment.model_architecture
     tested.write(folder, f"{architecture} on {dataset.path.name}, {subset}")
     write_whole(folder / RESULTS, json.dumps(results, indent=2) + "\n")
@@ -99,6 +105,19 @@ def _check(top_k: Sequence[int], num_labels: int) -> None:
             )
 
 
+def _shares(scores: Scores, top_k: Sequence[int]) -> dict[str, float]:
+    return {f"top_{k}_accuracy": scores.top_accuracy(k) for k in top_k if k > 1}
+
+
+def _on_ten_crops(
+    trained: Trained, dataset: Dataset, subset: str, top_k: Sequence[int]
+) -> dict[str, float]:
+    evaluation = trained.evaluate(dataset, subset, "evaluating ten crops", ten_crops=True)
+    scores = scores_of(evaluation, dataset.subset(subset))
+    figures = {"loss": evaluation.loss, "accuracy": evaluation.accuracy}
+    return figures | _shares(scores, top_k)
+
+
 def _folder_of(trained: Trained, dataset: Dataset, subset: str) -> Path:
     stem = dataset.path.name.removesuffix(SUFFIX)
     return trained.path.parent / f"evaluation-{stem}-{subset}-epoch-{trained.epoch}"
@@ -107,11 +126,22 @@ def _folder_of(trained: Trained, dataset: Dataset, subset: str) -> Path:
 def _tell(trained: Trained, tested: Tested, results: dict[str, Any]) -> None:
     print(f"\n{tested}")
     of = " of recordings" if tested.scores.recordings is not None else ""
-    for name, value in results.items():
-        if name.startswith("top_"):
-            print(f"{name.replace('_accuracy', '').replace('_', '-')} accuracy{of} {value:.2%}")
+    for line in _top_lines(results, of):
+        print(line)
+    if ten := results.get("ten_crops"):
+        print(f"on ten crops: accuracy {ten['accuracy']:.2%}, loss {loss_text(ten['loss'])}")
+        for line in _top_lines(ten, " on ten crops"):
+            print(line)
     if tested.subset == ALL and _is_same(tested.dataset.path, trained.experiment.dataset_path):
         print("The network was trained on most of these, so that it knows them.")
+
+
+def _top_lines(figures: Mapping[str, Any], of: str) -> list[str]:
+    return [
+        f"{name.removesuffix('_accuracy').replace('_', '-')} accuracy{of} {value:.2%}"
+        for name, value in figures.items()
+        if name.startswith("top_")
+    ]
 
 
 def _is_same(one: Path, other: Path) -> bool:
