@@ -11,7 +11,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
-from architectures.convnet import alex_net, conv_net, lasagne_mnist_conv_example
+from architectures.convnet import (
+    alex_net,
+    caffe_alex_net,
+    conv_net,
+    lasagne_mnist_conv_example,
+)
 from architectures.keywords import BY_TYPE, Rule, convert_all, optional
 from architectures.mlp import lasagne_mnist_example, single_layer_mlp
 from architectures.temporal import MIRDL, temporal_net
@@ -24,6 +29,7 @@ Architecture = Callable[..., Layer]
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "AlexNet": alex_net,
+    "CaffeAlexNet": caffe_alex_net,
     "ConvNet": conv_net,
     "LasagneMnistConvExample": lasagne_mnist_conv_example,
     "LasagneMnistExample": lasagne_mnist_example,
