@@ -30,6 +30,9 @@ SMALLER = {
     "VggNet": {"reduction_factor": 32},
     "AlexNet": {"ld0_num_units": 32},
     "CaffeAlexNet": {"ld0_num_units": 32, "ld1_num_units": 32},
+    "TorchvisionAlexNet": {"num_units": 32},
+    "TorchvisionVgg16": {"num_units": 32},
+    "TorchvisionVgg19": {"num_units": 32},
 }
 INPUT_SHAPES |= {"CaffeAlexNet": (3, 67, 67)}
 INPUT_SHAPES |= dict.fromkeys(("TemporalNet", *MIRDL), (1, 40, 250))
