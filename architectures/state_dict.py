@@ -139,7 +139,8 @@ def _converted(layer: Layer, name: str, param: Tensor, key: str, tensor: Tensor)
     if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
         raise _Unfit(f"have {key!r} of {tensor.dtype}, which is no array of real numbers", AGAIN)
     value = tensor.detach()
-    if not value.isfinite().all() or (name == "running_var" and (value < 0).any()):
+    low, high = value.aminmax()
+    if not (low.isfinite() and high.isfinite()) or (name == "running_var" and low < 0):
         raise _Unfit(f"have numbers in {key!r} that no trained network has", AGAIN)
     if isinstance(layer, BatchNormLayer) and name == "running_var":
         return (value.double() + layer.epsilon).rsqrt()

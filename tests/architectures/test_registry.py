@@ -158,6 +158,9 @@ def test_keywords_reach_their_layer(params):
         ("ConvNet", "lc0_lrn=True:ln0_n=4", "layer ln0: .* 4; it accepts an odd whole number"),
         ("ConvNet", "lc0_lrn=True:ln0_k=0", "it accepts a number above 0"),
         ("ConvNet", "lc0_lrn=True:ln0_aplha=1", "Did you mean 'alpha'"),
+        ("TorchvisionAlexNet", "num_units=x", "'num_units' is 'x'; it accepts a whole number"),
+        ("TorchvisionVgg16", "num_units=0", r"The layer classifier_0 \(DenseLayer\) does not fit"),
+        ("TorchvisionResNet18", "num_units=8", "Unknown parameter 'num_units'"),
         ("CaffeAlexNet", "groups=3", r"The layer lc1 .* must divide the 96 input channels"),
         ("CaffeAlexNet", "groups=0", "'num_groups' is 0; it accepts a whole number of at least 1"),
         ("CaffeAlexNet", "flip_filters=1", "'flip_filters' is 1; it accepts True or False"),
@@ -186,7 +189,7 @@ def test_keywords_reach_their_layer(params):
     ],
 )
 def test_a_wrong_parameter_names_layer_parameter_and_what_is_accepted(name, params, sentence):
-    shape = (100,) if name == "SingleLayerMlp" else (3, 32, 32)
+    shape = {"SingleLayerMlp": (100,), "TorchvisionAlexNet": (3, 64, 64)}.get(name, (3, 32, 32))
     with pytest.raises(CommandError, match=sentence):
         build(name, shape, 10, parse_params(params))
 
@@ -202,7 +205,12 @@ def test_an_unknown_architecture_gets_the_near_name_and_the_list():
     ("shape", "advice"), [((784,), r"\(1, 28, 28\)"), ((48,), r"\(3, 4, 4\)"), ((7,), "channels")]
 )
 @pytest.mark.parametrize(
-    "name", ["ConvNet", "AlexNet", "CaffeAlexNet", "VggNet", "LasagneMnistConvExample"]
+    "name",
+    [
+        *("ConvNet", "AlexNet", "CaffeAlexNet", "VggNet", "LasagneMnistConvExample"),
+        *("TorchvisionAlexNet", "TorchvisionVgg16", "TorchvisionVgg19"),
+        *("TorchvisionResNet18", "TorchvisionResNet50"),
+    ],
 )
 def test_pictures_are_asked_for_with_the_reshape_that_would_do(name, shape, advice):
     with pytest.raises(CommandError, match=f"{name} needs pictures.*--reshape-to '.*{advice}"):

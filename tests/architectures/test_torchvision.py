@@ -74,7 +74,10 @@ def assert_near(ours: torch.Tensor, stored: np.ndarray, tolerance: float = 1e-5)
     )
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+CASES = [pytest.param(name, marks=[pytest.mark.slow] * ("vgg" in name)) for name in NETWORKS]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_outputs_are_torchvisions(name, zeros):
     with np.load(GOLDEN / "torchvision" / f"{name}.npz") as golden:
         state = state_of(json.loads(str(golden["spec"]))["shapes"])
