@@ -73,7 +73,7 @@ CASES = {
     "alexnet-64": Case("alexnet", "AlexNet", 64),
     "alexnet-256": Case("alexnet", "AlexNet", 256, batches=8),
     "vgg": Case("vgg16", "VggNet", 256),
-    "imagenet": Case("imagenet_alexnet", f"{HERE}/imagenet_alexnet.py:network", 256, 227),
+    "imagenet": Case("imagenet_alexnet", "CaffeAlexNet", 256, 227),
 }
 
 
