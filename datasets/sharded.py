@@ -172,8 +172,11 @@ class _OpenShard:
         """
         left = target.reshape(-1).view(np.uint8).data
         row_bytes = target.nbytes // len(target)
-        for first, last in runs:
-            at, end = (self._start + row * row_bytes for row in (first, last))
+        parts = [tuple(self._start + row * row_bytes for row in run) for run in runs]
+        if len(parts) > 1 and hasattr(os, "posix_fadvise"):
+            for at, end in parts:  # the disk has all of them to do at once
+                os.posix_fadvise(self._descriptor, at, end - at, os.POSIX_FADV_WILLNEED)
+        for at, end in parts:
             while at < end:
                 count = os.preadv(self._descriptor, [left[: end - at]], at)
                 if not count:
