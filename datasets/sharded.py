@@ -23,6 +23,7 @@ from datasets.unpickle import FormatError
 MAX_OPEN = 64  # shards of an array that are open at once; each takes two file descriptors
 BUFFER_BYTES = 2**20
 READ_BYTES = 2**13  # that lie together: as many are read faster than a mapping's pages are fetched
+ADVISED_BYTES = 2**16  # that lie together: of fewer the advice costs more than it gains in memory
 ADVICE = "copy it again from where it came from, or convert it anew (convert_dataset)"
 
 
@@ -173,7 +174,8 @@ class _OpenShard:
         left = target.reshape(-1).view(np.uint8).data
         row_bytes = target.nbytes // len(target)
         parts = [tuple(self._start + row * row_bytes for row in run) for run in runs]
-        if len(parts) > 1 and hasattr(os, "posix_fadvise"):
+        scattered = len(parts) > 1 and target.nbytes >= ADVISED_BYTES * len(parts)
+        if scattered and hasattr(os, "posix_fadvise"):
             for at, end in parts:  # the disk has all of them to do at once
                 os.posix_fadvise(self._descriptor, at, end - at, os.POSIX_FADV_WILLNEED)
         for at, end in parts:

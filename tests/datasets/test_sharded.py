@@ -55,6 +55,7 @@ def test_indexing_equals_numpys(data, tmp_path_factory):
         patch.setattr(sharded, "MAX_OPEN", data.draw(st.integers(1, 4)))
         patch.setattr(sharded, "KEPT_MAPPED", data.draw(st.sampled_from([0, 2**26])))
         patch.setattr(sharded, "READ_BYTES", data.draw(st.sampled_from([1, 20, 2**20])))
+        patch.setattr(sharded, "ADVISED_BYTES", data.draw(st.sampled_from([1, 2**20])))
         patch.setattr(sharded, "BUFFER_BYTES", data.draw(st.sampled_from([1, 50, 2**20])))
         patch.setattr(dataset_module, "BLOCK_BYTES", data.draw(st.sampled_from([1, 50, 2**24])))
         read = many[key]
