@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,11 +137,15 @@ def _synsets(file: Path) -> np.ndarray:
     from scipy.io import loadmat
 
     try:
-        content: dict[str, Any] = loadmat(file, squeeze_me=True, variable_names=["synsets"])
+        stored = file.read_bytes()
     except OSError as error:
         raise CommandError(f"{file} can't be read: {error.strerror or error}.") from error
+    try:
+        content: dict[str, Any] = loadmat(
+            io.BytesIO(stored), squeeze_me=True, variable_names=["synsets"]
+        )
     except Exception as error:  # SciPy raises nearly anything on a damaged file
-        raise _no_kit(file, "it is no MATLAB file") from error
+        raise _no_kit(file, "it is no MATLAB file, or a damaged one") from error
     found = content.get("synsets")
     if found is None:
         raise _no_kit(file, "it has no synsets")
