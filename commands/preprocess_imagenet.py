@@ -109,8 +109,9 @@ def _print_left_out(made: Preprocessed) -> None:
         print(f"  {', '.join(shown)}{', ...' if len(listing.others) > NUM_SHOWN else ''}")
     if listing.num_foreign:
         print(
-            f"Left out, being of {listing.num_foreign_classes:,} classes without training "
-            f"pictures: {listing.num_foreign:,} validation pictures."
+            "Left out, having no training pictures of their class: "
+            f"{listing.num_foreign:,} validation pictures (classes: "
+            f"{listing.num_foreign_classes:,})."
         )
     if not made.unreadable:
         return

@@ -68,13 +68,13 @@ class Choices:
     def check(self) -> None:
         """Raises CommandError where a choice is wrong."""
         for option, number, least, what in (
-            ("--image-size", self.image_size, 1, "pixels"),
-            ("--shard-size", self.shard_size, 1, "pictures"),
-            ("--num-workers", self.num_workers, 1, "processes"),
-            ("--seed", self.seed, 0, "the generator's choice"),
+            ("--image-size", self.image_size, 1, " of pixels"),
+            ("--shard-size", self.shard_size, 1, " of pictures"),
+            ("--num-workers", self.num_workers, 1, " of processes"),
+            ("--seed", self.seed, 0, ""),
         ):
             if number is not None and number < least:
-                raise CommandError(f"{option} is {number}; give a number of {what} from {least}.")
+                raise CommandError(f"{option} is {number}; give a number{what} from {least}.")
         if self.image_size > MAX_IMAGE_SIZE:
             raise CommandError(
                 f"--image-size is {self.image_size}; give {MAX_IMAGE_SIZE:,} pixels at most, as "

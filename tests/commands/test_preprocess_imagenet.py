@@ -39,7 +39,8 @@ def test_says_what_it_wrote_and_left_out(tree, capsys):
         "Left out, being no picture in a class's folder: 1.",
         f"  {tree / 'train' / 'notes.txt'}",
     ]
-    assert lines[2].startswith("Left out, being of 1 classes without training pictures: ")
+    assert lines[2].startswith("Left out, having no training pictures of their class: ")
+    assert lines[2].endswith(" validation pictures (classes: 1).")
     assert lines[3] == "Left out, being unreadable: 11."
     assert lines[4].endswith("': it is no picture of a known format")
     assert lines[14] == f"  ... all of them are listed in {tree / 'out' / 'unreadable.txt'}"

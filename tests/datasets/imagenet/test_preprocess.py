@@ -224,7 +224,7 @@ def test_blocks_are_smaller_than_shards(tree, monkeypatch):
         ({"image_size": 20_000}, "--image-size is 20000; give 16,384 pixels at most"),
         ({"shard_size": 0}, "--shard-size is 0; give a number of pictures from 1"),
         ({"num_workers": 0}, "--num-workers is 0; give a number of processes from 1"),
-        ({"seed": -1}, "--seed is -1; give"),
+        ({"seed": -1}, "--seed is -1; give a number from 0"),
     ],
 )
 def test_wrong_choices(tree, options, sentence):
