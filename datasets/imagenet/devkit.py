@@ -156,6 +156,6 @@ def _no_kit(file: Path, why: str) -> CommandError:
     return CommandError(f"{file} is not of a development kit of ImageNet: {why}; {ADVICE}.")
 
 
-def first_word(words: str) -> str:
-    """Returns the first name of several: 'tench' of 'tench, Tinca tinca'."""
-    return words.partition(",")[0]
+def label_name(wordnet_id: str, words: str) -> str:
+    """Returns what a class is called in a dataset: 'n01440764 tench' of 'tench, Tinca tinca'."""
+    return f"{wordnet_id} {words.partition(',')[0]}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import CommandError
-from datasets.imagenet.devkit import Kit, first_word, read_ground_truth, read_kit
+from datasets.imagenet.devkit import Kit, label_name, read_ground_truth, read_kit
 from datasets.pictures import suffixes
 from datasets.scan import Kind, find_files, name_fault, names_in
 
@@ -121,7 +121,7 @@ def list_pictures(
     return Listing(
         _pictures(train_dir, _whole_names(found.pictures), labels, bad_names),
         _pictures(val_dir, shown, labels, bad_names),
-        [name if kit is None else f"{name} {first_word(kit.words[name])}" for name in labels],
+        [name if kit is None else label_name(name, kit.words[name]) for name in labels],
         [
             "\t".join([str(label), name, *([] if kit is None else [kit.words[name]])])
             for name, label in labels.items()

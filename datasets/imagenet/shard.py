@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.checksum import joined_crc
+from common.crc32 import joined_crc
 from common.files import whole_file, write_at
 from datasets.imagenet.blocks import PICTURES, Block, Decoded, stamp_of
 from datasets.shards import LABEL_TYPE, ShardFile, header_of

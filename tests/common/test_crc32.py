@@ -1,7 +1,7 @@
 import random
 import zlib
 
-from common.checksum import joined_crc
+from common.crc32 import joined_crc
 
 
 def test_is_that_of_the_whole():
