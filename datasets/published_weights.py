@@ -64,14 +64,14 @@ def _torchvision(file: str, architecture: str) -> Weights:
 
 WEIGHTS: Mapping[str, Weights] = {
     "torchvision-alexnet": _torchvision("alexnet-owt-7be5be79.pth", "TorchvisionAlexNet"),
-    "torchvision-vgg16": _torchvision("vgg16-397923af.pth", "TorchvisionVGG16"),
-    "torchvision-vgg19": _torchvision("vgg19-dcbb9e9d.pth", "TorchvisionVGG19"),
+    "torchvision-vgg16": _torchvision("vgg16-397923af.pth", "TorchvisionVgg16"),
+    "torchvision-vgg19": _torchvision("vgg19-dcbb9e9d.pth", "TorchvisionVgg19"),
     "torchvision-resnet18": _torchvision("resnet18-f37072fd.pth", "TorchvisionResNet18"),
     "torchvision-resnet50": _torchvision("resnet50-0676ba61.pth", "TorchvisionResNet50"),
     "torchvision-resnet50-v2": _torchvision("resnet50-11ad3fa6.pth", "TorchvisionResNet50"),
     "lasagne-caffe-reference": Weights("caffe_reference.pkl", "CaffeAlexNet", LASAGNE),
-    "lasagne-vgg16": Weights("vgg16.pkl", "TorchvisionVGG16", LASAGNE),
-    "lasagne-vgg19": Weights("vgg19.pkl", "TorchvisionVGG19", LASAGNE),
+    "lasagne-vgg16": Weights("vgg16.pkl", "TorchvisionVgg16", LASAGNE),
+    "lasagne-vgg19": Weights("vgg19.pkl", "TorchvisionVgg19", LASAGNE),
     "theano-alexnet": Weights(
         "parameters_releasing.zip",
         "CaffeAlexNet",

@@ -28,7 +28,7 @@ def test_says_what_it_wrote_and_what_to_do_with_it(server, tmp_path, capsys):
             f"No checksum of it was published; its SHA-256 is "
             f"{hashlib.sha256(b'a pickle').hexdigest()}.",
             f"For a snapshot of it: python manage.py import_weights '{path}' vgg16.safetensors "
-            "--model-architecture TorchvisionVGG16",
+            "--model-architecture TorchvisionVgg16",
         ]
     assert path.read_bytes() == b"a pickle"
 
