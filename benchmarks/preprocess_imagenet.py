@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT, SIZE, CLASSES = 500, 375, 256, 10
@@ -59,6 +58,8 @@ def wordnet_ids() -> list[str]:
 
 def write_kit(folder: Path) -> None:
     """Writes meta.mat as the kit of 2012 has it."""
+    from scipy.io import savemat  # which the pool's processes need not import
+
     names = ["ILSVRC2012_ID", "WNID", "words", "gloss", "num_children"]
     synsets = np.zeros((CLASSES, 1), [(name, object) for name in names])
     for number, name in enumerate(wordnet_ids()):
