@@ -90,7 +90,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         command = "python manage.py download_weights"
     if "--start-weights" in command:
         command = command.replace("full.rgb", "local.rgb") + " --num-epochs 1"
-    command = command.replace("snapshot-65", "snapshot-1")
+    command = command.replace("snapshot-65", "snapshot-1").replace("--top-k 1,5", "--top-k 1,3")
     if "runs/fashion/model" in command:
         command = command.replace("snapshot-8", "snapshot-1").replace("epochs 10", "epochs 2")
     command = re.sub(r"\bpython\b", shlex.quote(sys.executable), command)
