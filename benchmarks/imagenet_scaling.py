@@ -19,7 +19,11 @@ GPUS_OF_A_NODE = 8
 
 #: name: (value, unit, what it is)
 MEASURED = {
-    "decode": (229.0, "pictures/s", "a core of two makes 256×256 of a JPEG of 500×375, and stores it"),
+    "decode": (
+        229.0,
+        "pictures/s",
+        "a core of two makes 256×256 of a JPEG of 500×375, and stores it",
+    ),
     "disk": (
         1.14,
         "GB/s",

@@ -76,7 +76,9 @@ CASES = {
     "alexnet-64": Case("alexnet", "AlexNet", 64),
     "alexnet-256": Case("alexnet", "AlexNet", 256, batches=8),
     "vgg": Case("vgg16", "VggNet", 256),
-    "imagenet": Case("imagenet_alexnet", "CaffeAlexNet", 256, 227, batches=4, epochs=3, shard_size=512),
+    "imagenet": Case(
+        "imagenet_alexnet", "CaffeAlexNet", 256, 227, batches=4, epochs=3, shard_size=512
+    ),
 }
 
 

@@ -168,8 +168,8 @@ class Dataset:
         """
         if name in SUBSETS and name not in self.subsets:
             raise CommandError(
-                f"{self.path} has no {name} subset, only {', '.join(self.subsets)}; name one of "
-                "these, or make a dataset that has one (create_datasets --split 0.8,0.1,0.1)."
+                f"{self.path} has no {name} subset, only {', '.join(self.subsets)}; make a dataset "
+                "that has one, as with create_datasets --split 0.8,0.1,0.1."
             )
         if name not in self.subsets:
             raise CommandError(f"{self.path}: {unknown_name('subset', name, self.subsets)}")

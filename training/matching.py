@@ -62,6 +62,9 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
     dataset = dataset.with_labels(trained.labels)
     if subset != ALL and (isinstance(dataset, PatchDataset) or experiment.fold is not None):
         _check_folds(trained, dataset)
+    if subset not in dataset.subsets:
+        there = " or ".join(name for name in dataset.subsets if name != ALL)
+        raise CommandError(f"{dataset.path} has no {subset} subset; give --test-subset {there}.")
     if not len(dataset.subset(subset)):
         raise CommandError(
             f"The {subset} subset of {dataset.path} has no instances of the network's labels; give "

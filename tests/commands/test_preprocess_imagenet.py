@@ -111,7 +111,8 @@ def test_a_network_learns_from_it_and_is_evaluated(made, tmp_path, capsys):
     capsys.readouterr()
     evaluate = ["evaluate", "--snapshot", str(snapshot), "--dataset-path", shards]
     assert main(evaluate) == 1
-    assert "imagenet.shards has no testing subset, only training, val" in capsys.readouterr().err
+    advice = "imagenet.shards has no testing subset; give --test-subset training or validation."
+    assert advice in capsys.readouterr().err
     options = ["--test-subset", "validation", "--out-dir", str(tmp_path / "validation")]
     assert main([*evaluate, *options]) == 0
     assert main([*train, "--test-at-end", "--out-dir", str(tmp_path / "tested")]) == 1
