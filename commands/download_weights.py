@@ -64,5 +64,5 @@ def _print_what_is_there(name: str, weights: Weights, fetched: Fetched) -> None:
     snapshot = f"{name.partition('-')[2]}.safetensors"
     print(
         f"For a snapshot of it: python manage.py import_weights {shlex.quote(str(fetched.path))} "
-        f"{snapshot} --model-architecture {weights.architecture}"
+        f"{snapshot} --model-architecture {weights.architecture} {weights.more}".rstrip()
     )

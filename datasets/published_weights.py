@@ -35,6 +35,9 @@ class Weights:
         The address that ends in the file's name; "" where only a person can get it.
     page : str
         Where a person finds the file, if there is no address.
+    more : str
+        What else import_weights is to be given: what the network differs in, and what the file
+        lacks.
     checksum : str
         Published, see `has_checksum`; "" where none was.
     """
@@ -43,6 +46,7 @@ class Weights:
     architecture: str
     site: str = ""
     page: str = ""
+    more: str = ""
     checksum: str = ""
 
     @property
@@ -59,7 +63,12 @@ class Weights:
 def _torchvision(file: str, architecture: str) -> Weights:
     """Returns weights whose file name ends in the first digits of their SHA-256."""
     digits = Path(file).stem.rpartition("-")[2]
-    return Weights(file, architecture, TORCHVISION, checksum=f"sha256:{digits}")
+    checksum = f"sha256:{digits}"
+    return Weights(file, architecture, TORCHVISION, more="--labels FILE", checksum=checksum)
+
+
+CAFFES_NORM = "--model-params ln0_alpha=2e-5:ln0_k=1:ln1_alpha=2e-5:ln1_k=1"
+"""Caffe divides alpha by the five maps that it sums over, and adds 1."""
 
 
 WEIGHTS: Mapping[str, Weights] = {
@@ -69,13 +78,16 @@ WEIGHTS: Mapping[str, Weights] = {
     "torchvision-resnet18": _torchvision("resnet18-f37072fd.pth", "TorchvisionResNet18"),
     "torchvision-resnet50": _torchvision("resnet50-0676ba61.pth", "TorchvisionResNet50"),
     "torchvision-resnet50-v2": _torchvision("resnet50-11ad3fa6.pth", "TorchvisionResNet50"),
-    "lasagne-caffe-reference": Weights("caffe_reference.pkl", "CaffeAlexNet", LASAGNE),
+    "lasagne-caffe-reference": Weights(
+        "caffe_reference.pkl", "CaffeAlexNet", LASAGNE, more=CAFFES_NORM
+    ),
     "lasagne-vgg16": Weights("vgg16.pkl", "TorchvisionVgg16", LASAGNE),
     "lasagne-vgg19": Weights("vgg19.pkl", "TorchvisionVgg19", LASAGNE),
     "theano-alexnet": Weights(
         "parameters_releasing.zip",
         "CaffeAlexNet",
         page="http://hdl.handle.net/10864/10911",
+        more="--dataset-path IMAGENET",
         checksum="sha1:58950804f50f8d1a76705e1b28d3546e12ea8a81",
     ),
 }
