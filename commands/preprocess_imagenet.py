@@ -75,7 +75,7 @@ def run(options: Options) -> Path:
     created_by = {"command": "preprocess_imagenet", "options": content}
     written_by = {"command": "preprocess_imagenet", "shard_size": options.shard_size}
     outputs = Outputs(options.out_dir, options.toy)
-    if outputs.is_there(created_by, written_by):
+    if outputs.is_there(created_by, written_by, strict=options.strict):
         print(
             f"{outputs.shards} is there, written by the same command; no picture was looked at. To "
             "make it anew, remove that folder and the lists beside it."

@@ -13,6 +13,7 @@ from common.errors import CommandError
 from common.files import whole_file
 from datasets.imagenet.shard import Finished, Plan
 from datasets.left_out import text_of
+from datasets.shard_folder import new_folder, remove_others
 from datasets.shards import INDEX, read_index
 from datasets.unpickle import FormatError
 
@@ -49,14 +50,20 @@ class Outputs:
         """All lists."""
         return [self.list_of(name) for name in ("labels", *LISTS.values(), "unreadable")]
 
-    def is_there(self, created_by: Mapping[str, Any], written_by: Mapping[str, Any]) -> bool:
+    def is_there(
+        self, created_by: Mapping[str, Any], written_by: Mapping[str, Any], *, strict: bool = False
+    ) -> bool:
         """Tells whether the same command has written the dataset; no picture is looked at.
+
+        A dataset that lacks only its name, of a run that was broken off at its very end, gets it.
 
         Raises
         ------
         CommandError
-            Where it was written with other options, or lists that may be somebody else's are there.
+            Where it was written with other options, or lists that may be somebody else's are there;
+            if strict, where pictures were left out.
         """
+        self._give_name(created_by, written_by)
         if not (self.shards / INDEX).is_file():
             self._check_lists()
             return False
@@ -73,7 +80,23 @@ class Outputs:
                 f"{self.shards} was made with {', '.join(differing)}; remove that folder and the "
                 "lists beside it to make it anew, or choose another --out-dir."
             )
+        if strict and self.list_of("unreadable").exists():
+            raise CommandError(
+                f"{self.shards} is there, without the pictures in {self.list_of('unreadable')}; "
+                "repair or remove these and that folder, or leave out --strict."
+            )
         return True
+
+    def _give_name(self, created_by: Mapping[str, Any], written_by: Mapping[str, Any]) -> None:
+        partial = self.shards.with_name(f"{self.shards.name}.partial")
+        if self.shards.exists() or not (partial / INDEX).is_file():
+            return
+        with suppress(FormatError):
+            index = read_index(partial)
+            if _differing(index.metadata, {"created_by": created_by, "written_by": written_by}):
+                return
+            with new_folder(self.shards) as folder:
+                remove_others(folder, index.files)
 
     def _check_lists(self) -> None:
         if self.shards.with_name(f"{self.shards.name}.partial").exists():

@@ -164,6 +164,9 @@ def preprocess(
             _plans(folder, "validation", listing.validation, chosen),
         )
         num_found = work.find()
+        for path, reason in work.unreadable.items():
+            refuse_if(chosen.strict, path, reason)
+        remove_others(folder, work.files)
         work.decode()
         unreadable = listing.bad_names | work.unreadable
         index = _index(folder, work, listing.label_names, created_by)
@@ -215,6 +218,8 @@ def _kept(folder: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         _remove_growing(folder)
+        if (folder / INDEX).exists():  # all is written, see Outputs.is_there
+            raise
         kept = len(list(folder.glob("*-*.json")))
         if not kept:
             for entry in folder.iterdir():
@@ -281,12 +286,21 @@ class _Work:
 
     @property
     def unreadable(self) -> dict[str, str]:
-        """The reason, by path, of every picture that was left out."""
+        """The reason, by path, of every picture that was left out so far."""
         return {
             str(plan.source / plan.names[position]): reason
             for plan in self._plans
+            if plan.stem in self._finished
             for position, reason in self._finished[plan.stem].unreadable.items()
         }
+
+    @property
+    def files(self) -> set[str]:
+        """The names of all files of the shards that are finished."""
+        of_shards = {
+            file.name for one in self._finished.values() if one.files for file in one.files
+        }
+        return of_shards | {plan.record.name for plan in self._plans if plan.stem in self._finished}
 
     def find(self) -> int:
         """Takes the shards that an earlier run has finished; returns how many there are."""

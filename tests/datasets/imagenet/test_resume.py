@@ -23,6 +23,7 @@ NUM_SHARDS = 14  # 12 of training, 2 of validation
 SCRIPT = """
 import os, signal, sys, time
 from commands import main
+from datasets import shard_folder
 from datasets.imagenet import preprocess, shard
 calls = []
 def at_call(number, act, work):
@@ -97,7 +98,7 @@ def finish(tree, capsys):
         ("preprocess.close = at_call(5, die, preprocess.close)", 4),
         ("shard._write_labels = at_call(5, die, shard._write_labels)", 4),
         ("preprocess.write_array = at_call(1, die, preprocess.write_array)", NUM_SHARDS),
-        ("preprocess.remove_others = at_call(1, die, preprocess.remove_others)", NUM_SHARDS),
+        ("preprocess.write_index = at_call(1, die, preprocess.write_index)", NUM_SHARDS),
     ],
 )
 def test_killed(whole, capsys, change, kept):
@@ -110,12 +111,34 @@ def test_killed(whole, capsys, change, kept):
     assert contents(tree / "out") == expected
 
 
+END = [
+    "preprocess.remove_others = at_call(2, {}, preprocess.remove_others)",
+    "shard_folder._remove = at_call(1, {}, shard_folder._remove)",
+]
+"""Before and after all but the dataset is removed, when the folder lacks nothing but its name."""
+
+
+@pytest.mark.parametrize("change", END)
+@pytest.mark.parametrize("stop", ["die", "lambda: signal.raise_signal(signal.SIGINT)"])
+def test_stopped_at_the_very_end(whole, capsys, change, stop):
+    tree, expected = whole
+    with start(tree, change.format(stop)) as process:
+        process.wait()
+    assert process.returncode in (-signal.SIGKILL, 130)
+    assert not (tree / "out" / "imagenet.shards").exists()
+    assert finish(tree, capsys) == 0
+    assert contents(tree / "out") == expected
+
+
 def test_killed_at_any_time(whole, capsys):
     tree, expected = whole
     generator = random.Random(0)
-    for _ in range(3):
+    folder = tree / "out" / "imagenet.shards.partial"
+    for count in (1, 3, 6):
         with start(tree) as process:
-            time.sleep(generator.uniform(0.3, 0.7))
+            while len(list(folder.glob("*.json"))) < count and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(generator.uniform(0, 0.1))
             process.send_signal(signal.SIGKILL)
     if not (tree / "out" / "imagenet.shards").exists():
         finish(tree, capsys)
@@ -259,3 +282,29 @@ def test_a_place_that_is_none(whole, capsys):
     assert main(command(tree)) == 1
     assert "can't be written: " in capsys.readouterr().err
     (tree / "out").unlink()
+
+
+def test_strict_holds_for_what_an_earlier_run_has_left_out(whole, capsys):
+    tree, _ = whole
+    with start(tree, "preprocess.write_array = at_call(1, die, preprocess.write_array)") as process:
+        process.wait()
+    assert main([*command(tree), "--strict"]) == 1
+    assert "can't be used: it is no picture" in capsys.readouterr().err
+    assert main(command(tree)) == 0
+    assert main([*command(tree), "--strict"]) == 1
+    assert "is there, without the pictures in" in capsys.readouterr().err
+
+
+def test_other_shards_take_no_room_beside_the_new_ones(whole, monkeypatch):
+    tree, _ = whole
+    with start(tree, "preprocess.write_array = at_call(1, die, preprocess.write_array)") as process:
+        process.wait()
+    folder = tree / "out" / "imagenet.shards.partial"
+    assert len(list(folder.iterdir())) == 3 * NUM_SHARDS
+    seen = []
+    decode = preprocess._Work.decode
+    monkeypatch.setattr(
+        preprocess._Work, "decode", lambda self: (seen.extend(folder.iterdir()), decode(self))
+    )
+    assert main([*command(tree), "--shard-size", "11"]) == 0
+    assert seen == []
