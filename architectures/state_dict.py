@@ -138,7 +138,7 @@ def _converted(layer: Layer, name: str, param: Tensor, key: str, tensor: Tensor)
         )
     if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
         raise _Unfit(f"have {key!r} of {tensor.dtype}, which is no array of real numbers", AGAIN)
-    value = tensor.detach()
+    value = tensor.detach().to(param.dtype)
     low, high = value.aminmax()
     if not (low.isfinite() and high.isfinite()) or (name == "running_var" and low < 0):
         raise _Unfit(f"have numbers in {key!r} that no trained network has", AGAIN)

@@ -38,7 +38,7 @@ class Options:
 
     labels: Path | None = None
     """Text file with a line for each label, in the network's order, as the labels.txt of
-    preprocess_imagenet; None takes the dataset's, or those in the file of the weights."""
+    preprocess_imagenet; None takes the dataset's, those in the file of the weights, or numbers."""
 
     mean: Path | None = None
     """File of a mean, NAME.npy: a picture of shape (3, 256, 256), or three numbers, 0 to 255, in

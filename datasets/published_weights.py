@@ -64,7 +64,7 @@ def _torchvision(file: str, architecture: str) -> Weights:
     """Returns weights whose file name ends in the first digits of their SHA-256."""
     digits = Path(file).stem.rpartition("-")[2]
     checksum = f"sha256:{digits}"
-    return Weights(file, architecture, TORCHVISION, more="--labels FILE", checksum=checksum)
+    return Weights(file, architecture, TORCHVISION, checksum=checksum)
 
 
 CAFFES_NORM = "--model-params ln0_alpha=2e-5:ln0_k=1:ln1_alpha=2e-5:ln1_k=1"
@@ -87,7 +87,7 @@ WEIGHTS: Mapping[str, Weights] = {
         "parameters_releasing.zip",
         "CaffeAlexNet",
         page="http://hdl.handle.net/10864/10911",
-        more="--dataset-path IMAGENET",
+        more="--dataset-path data/imagenet/imagenet.shards",
         checksum="sha1:58950804f50f8d1a76705e1b28d3546e12ea8a81",
     ),
 }

@@ -72,13 +72,13 @@ def load_model(path: str | PathLike[str]) -> dict[str, Any]:
     Parameters
     ----------
     path : str or path
-        A pickle of a dictionary, of Python 2 or 3; no code in it is run.
+        A pickle of a dictionary or of a list of arrays, of Python 2 or 3; no code in it is run.
 
     Returns
     -------
     dict
-        'param values', a list of numpy.ndarray, and what else is there, often 'mean value' or
-        'mean image' (numpy.ndarray), 'synset words' (list of str) and 'model type'.
+        'param values', a list of numpy.ndarray, and what else a dictionary has, often 'mean value'
+        or 'mean image' (numpy.ndarray), 'synset words' (list of str) and 'model type'.
 
     Raises
     ------
@@ -90,10 +90,9 @@ def load_model(path: str | PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     with _refusal(path):
         content = _unpickle(path)
-        if not isinstance(content, dict):
-            raise ValueError(f"a dictionary was expected, got {type(content).__name__}")
-        model = {str(key): _plain(value) for key, value in content.items()}
-        return model | {"param values": _listed(content)}
+        values = _listed(content)
+        rest = content if isinstance(content, dict) else {}
+        return {str(key): _plain(value) for key, value in rest.items()} | {"param values": values}
 
 
 def _read_npz(path: Path) -> Values:

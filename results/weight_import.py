@@ -113,10 +113,8 @@ def _labels(weights: WeightFile, file: Path | None, dataset: Dataset | None) -> 
         return dataset.label_names
     if weights.labels is not None:
         return weights.labels
-    raise CommandError(
-        f"The weights of {weights.path} come without the names of their labels; give --labels FILE "
-        "with a line for each, or --dataset-path."
-    )
+    print("Labels are numbered, as no names are given (--labels, --dataset-path).")
+    return [str(number) for number in range(weights.num_labels)]
 
 
 def _read_labels(file: Path) -> list[str]:

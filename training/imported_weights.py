@@ -20,6 +20,7 @@ from training.update_rule import optimizer_maker
 from training.weight_files import WeightFile
 
 PICTURE_SIZE = 256  # pixels, of which a window is cut
+CHUNK_SIZE = 4096  # pictures, which have 805 MB
 SCALE = 255.0  # the highest value of a pixel
 
 
@@ -65,6 +66,7 @@ def snapshot_of(
         dataset_path,
         architecture,
         params,
+        chunk_size=CHUNK_SIZE,
         num_crops=1,
         crop_shape=(inputs.window,) * 2,
         mirror_crops=False,

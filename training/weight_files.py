@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,6 @@ from architectures.state_dict import read_state_dict, state_dict_values
 from common.errors import CommandError
 from lasagne.layers import (
     DenseLayer,
-    DropoutLayer,
     Layer,
     get_all_layers,
     get_all_params,
@@ -31,6 +30,7 @@ from lasagne.weights import Values, load_model, load_param_values
 ChannelOrder = Literal["rgb", "bgr"]
 STATE_DICTS = (".pth", ".pt", ".safetensors")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet from 0 to 1; torchvision's
+OUTPUT_BIASES = ("fc.bias", "classifier.6.bias")  # of ResNets; of AlexNet and VGGs
 MEANS = ("mean value", "mean image")
 
 
@@ -63,6 +63,14 @@ class WeightFile:
     labels: list[str] | None = None
     channel_order: ChannelOrder = "rgb"
     halves_dropout: bool = False
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels its network tells apart."""
+        if isinstance(self.weights, Mapping):
+            biases = [self.weights[key] for key in OUTPUT_BIASES if key in self.weights]
+            return len(biases[0]) if biases and biases[0].ndim else 1
+        return int(self.weights[-1].shape[-1]) if self.weights[-1].ndim else 1
 
     def set(self, output_layer: Layer) -> None:
         """Gives a network the weights, in red, green, blue.
@@ -103,7 +111,7 @@ def read_weights(path: Path, channel_order: ChannelOrder | None = None) -> Weigh
         Where it can't be read.
     """
     try:
-        found = _read(path)
+        return _read(path, channel_order)
     except OSError as error:
         raise CommandError(f"{path} can't be read: {error.strerror}; check its name.") from error
     except ValueError as error:
@@ -111,34 +119,33 @@ def read_weights(path: Path, channel_order: ChannelOrder | None = None) -> Weigh
             f"{error}; give a folder of theano_alexnet's .npy files, torchvision's .pth or "
             ".safetensors, or a pickle of Lasagne's model zoo."
         ) from error
-    if channel_order is not None:
-        found = replace(found, channel_order=channel_order)
-    if found.channel_order == "bgr" and found.mean is not None:
-        found = replace(found, mean=found.mean[::-1])
-    return found
 
 
-def _read(path: Path) -> WeightFile:
+def _read(path: Path, channel_order: ChannelOrder | None) -> WeightFile:
+    order = channel_order or "rgb"
     if path.is_dir():
-        return WeightFile(path, load_param_values(path), halves_dropout=True)
+        values = load_param_values(path)
+        return WeightFile(path, values, halves_dropout=True, channel_order=order)
     if path.suffix in STATE_DICTS:
         mean, std = (255 * np.reshape(values, (3, 1, 1)) for values in (MEAN, STD))
-        return WeightFile(path, read_state_dict(path), 1 / 255, mean, std)
+        state = read_state_dict(path)
+        return WeightFile(path, state, 1 / 255, mean, std, channel_order=order)
     if path.suffix == ".npz":
-        return WeightFile(path, load_param_values(path))
-    return _of_the_zoo(path, load_model(path))
+        return WeightFile(path, load_param_values(path), channel_order=order)
+    return _of_the_zoo(path, load_model(path), channel_order or "bgr")
 
 
-def _of_the_zoo(path: Path, model: Mapping[str, Any]) -> WeightFile:
+def _of_the_zoo(path: Path, model: Mapping[str, Any], order: ChannelOrder) -> WeightFile:
     mean = next((np.asarray(model[key], np.float64) for key in MEANS if key in model), None)
     if mean is not None:
         if mean.shape == (3,):
             mean = mean.reshape(3, 1, 1)
         if mean.ndim != 3 or len(mean) != 3:
             raise ValueError(f"'{path}' has a mean of shape {mean.shape}, not one of 3 channels")
+        mean = mean[::-1] if order == "bgr" else mean
     words = model.get("synset words")
     labels = None if words is None else unique([str(word) for word in words])
-    return WeightFile(path, model["param values"], mean=mean, labels=labels, channel_order="bgr")
+    return WeightFile(path, model["param values"], mean=mean, labels=labels, channel_order=order)
 
 
 def unique(names: Sequence[str]) -> list[str]:
@@ -167,7 +174,7 @@ def _joined(values: Values, params: Sequence[Tensor]) -> Values:
 
 
 def _halve(output_layer: Layer) -> None:
-    """Halves the weights above each dropout, for activations that training has doubled."""
-    for layer in get_all_layers(output_layer):
-        if isinstance(layer, DenseLayer) and isinstance(layer.input_layer, DropoutLayer):
-            layer.W.data /= 2
+    """Halves the weights of all dense layers but the first, which stood on a dropout of 0.5."""
+    dense = [layer for layer in get_all_layers(output_layer) if isinstance(layer, DenseLayer)]
+    for layer in dense[1:]:
+        layer.W.data /= 2

@@ -202,10 +202,17 @@ def test_all_of_a_model_of_the_zoo(python: str):
     assert type(model["model type"]) is str
 
 
+def test_a_list_of_values_is_a_model_too(tmp_path: Path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps([np.ones(2), np.zeros(3)]))
+    ((name, (ones, zeros)),) = load_model(path).items()
+    assert (name, ones.tolist(), zeros.tolist()) == ("param values", [1, 1], [0, 0, 0])
+
+
 def test_what_is_no_model_of_the_zoo(tmp_path: Path):
     path = tmp_path / "model.pkl"
-    path.write_bytes(pickle.dumps([np.ones(2)]))
-    with pytest.raises(ValueError, match="a dictionary was expected, got list"):
+    path.write_bytes(pickle.dumps({"mean value": np.ones(3)}))
+    with pytest.raises(ValueError, match="it has no 'param values'"):
         load_model(path)
     path.write_bytes(b"cos\nsystem\n(S'touch x'\ntR.")
     with pytest.raises(ValueError, match="it asks for 'os.system'"):
