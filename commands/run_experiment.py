@@ -39,16 +39,16 @@ def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
     folder = given(arguments, "--resume", recorded[1])
     if snapshot and folder and (snapshot, folder) != recorded:
         raise UsageError("--resume and --start-from-snapshot exclude each other; give one of them.")
+    weights = given(arguments, "--start-weights", recipe.get("start_weights"))
+    if (snapshot or folder) and weights != recipe.get("start_weights"):
+        raise UsageError(
+            "--start-weights begins a training, and --resume and --start-from-snapshot go on with "
+            "one; give one of them."
+        )
     if folder and not snapshot:
         return options_to_resume(folder)
     if snapshot is None and "--test-only" in arguments:
         raise UsageError("--test-only needs weights to test; give --start-from-snapshot FILE.")
-    weights = given(arguments, "--start-weights", recipe.get("start_weights"))
-    if snapshot and weights and weights != recipe.get("start_weights"):
-        raise UsageError(
-            "--start-weights begins a training, and --start-from-snapshot goes on with one; give "
-            "one of them."
-        )
     if snapshot:
         return recorded_options(snapshot)
     return options_to_start_with(weights) if weights else {}

@@ -40,4 +40,4 @@ def near_name(name: str, valid: Iterable[str]) -> str:
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     """Returns the sentence for a `name` that is none of the `valid` names of its `kind`."""
     names = sorted(valid)
-    return f"Unknown {kind} '{name}'.{near_name(name, names)} Valid: {', '.join(names)}."
+    return f"Unknown {kind} '{name}'.{near_name(name, names)} Valid: {first_names(names, 50)}."

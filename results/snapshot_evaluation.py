@@ -12,11 +12,12 @@ from common.errors import CommandError
 from common.files import make_folder, write_whole
 from datasets.convert import SUFFIX
 from datasets.dataset import Dataset
+from datasets.origin import origin_of
 from datasets.patches import PatchDataset
 from results.dataset_lines import subset_size
 from results.scores import Scores, scores_of
 from results.tables import loss_text
-from results.testing import PICTURE, PREDICTIONS, Tested
+from results.testing import PICTURE, PREDICTIONS, Tested, weights_text
 from training.matching import ALL, open_matching
 from training.trained import Trained
 
@@ -64,9 +65,11 @@ def evaluate_snapshot(
     _check(top_k, len(trained.labels))
     dataset = open_matching(trained, dataset_path, subset)
     folder = make_folder(out_dir or _folder_of(trained, dataset, subset))
-    print(f"snapshot {trained.path}, weights of epoch {trained.epoch}")
+    print(f"snapshot {trained.path}, {weights_text(trained.epoch)}")
     unit = "" if isinstance(dataset, PatchDataset) else " instances"
     print(f"dataset {dataset.path}, {subset}: {subset_size(dataset.subset(subset))}{unit}")
+    if line := _prepared_otherwise(trained, dataset):
+        print(line)
     print(f"device {trained.compute}", flush=True)
     start = time.perf_counter()
     evaluation = trained.evaluate(dataset, subset, f"evaluating on {subset}")
@@ -94,6 +97,15 @@ def evaluate_snapshot(
     _tell(trained, tested, results)
     print(f"Wrote {RESULTS}, {PREDICTIONS} and {PICTURE} in {folder}.")
     return results | {"folder": str(folder)}
+
+
+def _prepared_otherwise(trained: Trained, dataset: Dataset) -> str:
+    """Returns what to say where pictures became squares in another way than the network knows."""
+    known, found = (origin.get("steps") for origin in (trained.origin, origin_of(dataset)))
+    if not known or not found or known == found:
+        return ""
+    texts = (" then ".join(f"{mode} to {h}x{w}" for mode, h, w in one) for one in (found, known))
+    return "pictures were made by {}, but the network knows them by {}".format(*texts)
 
 
 def _check(top_k: Sequence[int], num_labels: int) -> None:

@@ -15,7 +15,7 @@ from common.errors import CommandError
 META = ("meta_clsloc.mat", "meta.mat")  # of 2014 (and 2013), of 2012
 GROUND_TRUTH = "ILSVRC20*validation_ground_truth.txt"
 TRUTH_NAME = re.compile(r"ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt", re.ASCII)
-ID_FIELD = re.compile(r"ILSVRC20\d\d_ID", re.ASCII)
+ID_FIELD = re.compile(r"ILSVRC20\d\d_(CLSLOC_)?ID", re.ASCII)
 ADVICE = "give the unpacked development kit, such as ILSVRC2012_devkit_t12"
 
 

@@ -176,7 +176,13 @@ def _by_ground_truth(
         )
     for place, name in enumerate(names, start=1):
         numbered = NUMBERED.fullmatch(name)
-        if numbered and int(numbered[1]) != place:
+        if numbered is None:
+            raise CommandError(
+                f"{val_dir} has {name!a}, but the ground truth says what pictures show by their "
+                "numbers, as ILSVRC2012_val_00000001.JPEG has one; give them those names, or "
+                f"{VAL_ADVICE}."
+            )
+        if int(numbered[1]) != place:
             raise CommandError(
                 f"{val_dir} has {name} in the place {place:,} of its pictures, so another is "
                 "missing or is none of ImageNet's; the ground truth needs exactly its pictures."

@@ -94,6 +94,9 @@ def test_theano_alexnets_weights_are_evaluated(alexnet, pictures, tmp_path, caps
     assert found["loss"] == pytest.approx(-np.log(probabilities[labels, labels]).mean(), rel=1e-4)
     assert found["accuracy"] == (probabilities.argmax(1) == labels).mean()
     assert set(found["ten_crops"]) == {"loss", "accuracy", "top_2_accuracy"}
+    told = capsys.readouterr().out
+    assert "weights from before the first epoch" in told
+    assert "pictures were made by" not in told
 
 
 def test_it_predicts_a_picture_file(alexnet, pictures, tmp_path):
@@ -140,7 +143,7 @@ class PlainAlexNet(nn.Module):
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_torchvisions_weights_see_what_theirs_do(pictures, tmp_path, suffix):
+def test_torchvisions_weights_see_what_theirs_do(pictures, tmp_path, capsys, suffix):
     """The middle 224 pixels, from 0 to 1, less ImageNet's mean, divided by its deviation."""
     torch.manual_seed(0)
     module = PlainAlexNet().eval()
@@ -157,6 +160,8 @@ def test_torchvisions_weights_see_what_theirs_do(pictures, tmp_path, suffix):
     found = evaluate.run(evaluate.Options(snapshot, test_subset="validation", **options))
     loss = -np.log(np.diagonal(probabilities)).mean()
     assert found["loss"] == pytest.approx(loss, rel=1e-5)
+    line = "pictures were made by stretch to 256x256, but the network knows them by crop to 256x256"
+    assert line in capsys.readouterr().out
 
     wide = Image.fromarray(stored[1]).resize((400, 256))
     wide.save(tmp_path / "wide.png")

@@ -139,5 +139,24 @@ def test_what_does_not_fit(picture_network, others, digits, tmp_path):
         options_to_start_with(tmp_path / "nothing.safetensors")
     command = load("run_experiment")
     both = ["--start-weights", str(snapshot), "--start-from-snapshot", str(snapshot)]
-    with pytest.raises(UsageError, match="begins a training, and --start-from-snapshot goes on"):
+    with pytest.raises(UsageError, match="begins a training, and --resume and"):
         parse(command, "run_experiment", both)
+
+
+def test_a_cross_validation_takes_them_over_too(picture_network, others):
+    snapshot, _ = picture_network
+    arguments = ["--start-weights", str(snapshot), "--dataset-path", str(others)]
+    options = parse(load("run_cross_validation"), "run_cross_validation", arguments)
+    recorded = load_snapshot(snapshot).header
+    assert options.model_params == recorded["experiment"]["model_params"]
+    assert options.input_scale == recorded["scale"]
+
+
+def test_a_run_that_is_gone_on_with_begins_with_no_others(picture_network, tmp_path):
+    snapshot, _ = picture_network
+    with pytest.raises(UsageError, match="--resume and --start-from-snapshot go on with one"):
+        parse(
+            load("run_experiment"),
+            "run_experiment",
+            ["--resume", str(snapshot.parent), "--start-weights", str(snapshot)],
+        )

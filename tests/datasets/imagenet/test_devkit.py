@@ -21,8 +21,9 @@ def test_the_classes_are_the_synsets_without_children(tmp_path, year, as_row):
         assert read_ground_truth(devkit, kit) == expected
 
 
-def test_a_single_synset(tmp_path):
-    synsets = np.zeros((1, 1), [("ILSVRC2014_ID", object), ("WNID", object), ("name", object)])
+@pytest.mark.parametrize("number", ["ILSVRC2014_ID", "ILSVRC2015_CLSLOC_ID"])
+def test_a_single_synset(tmp_path, number):
+    synsets = np.zeros((1, 1), [(number, object), ("WNID", object), ("name", object)])
     synsets[0, 0] = (7.0, "n7", "a thing")
     savemat(tmp_path / "meta_clsloc.mat", {"synsets": synsets})
     kit = read_kit(tmp_path)

@@ -134,6 +134,9 @@ def test_a_ground_truth_of_other_pictures(tree):
         tree / "val" / "ILSVRC2012_val_00000009.JPEG"
     )
     refused(tree, r"val has ILSVRC2012_val_00000004\.JPEG in the place 3 of its pictures, so ano")
+    for number, file in enumerate(sorted((tree / "val").iterdir()), start=1):
+        file.rename(tree / "val" / f"val_{number}.JPEG")  # of which 10 would come before 2
+    refused(tree, r"val has 'val_1\.JPEG', but the ground truth says .* give them those names, or")
 
 
 def test_validation_pictures_that_nothing_labels(tree):
