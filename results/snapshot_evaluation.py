@@ -10,6 +10,8 @@ from typing import Any
 
 from common.errors import CommandError
 from common.files import make_folder, write_whole
+from common.host import memory
+from common.sizes import size_text
 from datasets.convert import SUFFIX
 from datasets.dataset import Dataset
 from datasets.origin import origin_of
@@ -22,6 +24,7 @@ from training.matching import ALL, open_matching
 from training.trained import Trained
 
 RESULTS = "evaluation.json"
+PROBABILITY_BYTES = 24  # as float32, float64 and while they are compared
 
 
 def evaluate_snapshot(
@@ -64,6 +67,7 @@ def evaluate_snapshot(
     """
     _check(top_k, len(trained.labels))
     dataset = open_matching(trained, dataset_path, subset)
+    _check_memory(len(dataset.subset(subset)), len(trained.labels))
     folder = make_folder(out_dir or _folder_of(trained, dataset, subset))
     print(f"snapshot {trained.path}, {weights_text(trained.epoch)}")
     unit = "" if isinstance(dataset, PatchDataset) else " instances"
@@ -115,6 +119,16 @@ def _check(top_k: Sequence[int], num_labels: int) -> None:
                 f"--top-k has {k}; give numbers from 1 to {num_labels}, the network's labels, as "
                 f"in --top-k 1,{min(5, num_labels)}."
             )
+
+
+def _check_memory(instances: int, labels: int) -> None:
+    """Raises CommandError where the probabilities of all labels of all instances need too much."""
+    needed, free = instances * labels * PROBABILITY_BYTES, memory()[0]
+    if needed > free:
+        raise CommandError(
+            f"{labels:,} probabilities of each of {instances:,} instances take "
+            f"{size_text(needed)}, and {size_text(free)} are free; evaluate a smaller subset."
+        )
 
 
 def _shares(scores: Scores, top_k: Sequence[int]) -> dict[str, float]:

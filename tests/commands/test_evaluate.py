@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 
 from commands import main
 from commands.evaluate import Options, run
+from common import host
 from common.errors import CommandError
 from datasets.container import open_dataset, write_dataset
 from datasets.recordings import open_recordings
@@ -313,3 +314,12 @@ def test_many_crops_of_the_training_are_evaluated_alone(picture_network, tmp_pat
     crops = {"num_crops": 1, "crop_shape": (14, 14), "num_epochs": 1}  # and their mirror images
     found = run(Options(train(dataset, tmp_path, **crops), device="cpu"))
     assert "ten_crops" not in found
+
+
+def test_what_takes_more_memory_than_there_is_is_told(picture_network, monkeypatch):
+    snapshot, _ = picture_network
+    monkeypatch.setattr(host, "MEMINFO", Path("meminfo"))
+    Path("meminfo").write_text("MemAvailable: 0 kB\n")
+    message = r"3 probabilities of each of 6 instances take 0.4 kB, and 0.0 kB are free; eval"
+    with pytest.raises(CommandError, match=message):
+        run(Options(snapshot, device="cpu"))
