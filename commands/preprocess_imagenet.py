@@ -68,7 +68,7 @@ class Options:
 def run(options: Options) -> Path:
     """Writes the dataset, prints what was written and returns the path of the dataset."""
     from datasets.imagenet.outputs import Outputs
-    from datasets.imagenet.preprocess import preprocess
+    from datasets.imagenet.preprocess import Choices, preprocess
 
     plain = to_plain(options)
     content = {name: value for name, value in plain.items() if name not in NOT_CONTENT}
@@ -85,16 +85,18 @@ def run(options: Options) -> Path:
         options.train_dir,
         options.val_dir,
         outputs,
+        Choices(
+            image_size=options.image_size,
+            resize_mode=options.resize_mode,
+            shard_size=options.shard_size,
+            toy=options.toy,
+            seed=options.seed,
+            strict=options.strict,
+            num_workers=options.num_workers,
+        ),
         devkit=options.devkit,
         created_by=created_by,
         written_by=written_by,
-        image_size=options.image_size,
-        resize_mode=options.resize_mode,
-        shard_size=options.shard_size,
-        toy=options.toy,
-        seed=options.seed,
-        strict=options.strict,
-        num_workers=options.num_workers,
     )
     _print_left_out(made)
     _print_written(made, options)

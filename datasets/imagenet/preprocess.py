@@ -121,11 +121,11 @@ def preprocess(
     train_dir: Path,
     val_dir: Path,
     outputs: Outputs,
+    chosen: Choices,
     *,
     devkit: Path | None = None,
     created_by: Mapping[str, Any] | None = None,
     written_by: Mapping[str, Any] | None = None,
-    **choices: Any,
 ) -> Preprocessed:
     """Writes a dataset of a training and a validation subset, and lists of what is in it.
 
@@ -141,10 +141,10 @@ def preprocess(
         See `listing.list_pictures`.
     outputs : Outputs
         What is written; see `Outputs.is_there` first.
+    chosen : Choices
+        How.
     created_by, written_by : mapping, optional
         What the index says of the dataset's making and of its writing.
-    **choices
-        The fields of `Choices`.
 
     Raises
     ------
@@ -152,7 +152,6 @@ def preprocess(
         Where a choice is wrong, the folders can't be made a dataset, none of a subset's pictures
         can be read, or the system refuses to write.
     """
-    chosen = Choices(**choices)
     chosen.check()
     listing = list_pictures(train_dir, val_dir, devkit, outputs.out_dir)
     for path, fault in listing.bad_names.items():

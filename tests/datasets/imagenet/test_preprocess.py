@@ -11,7 +11,7 @@ from common.errors import CommandError
 from datasets.container import open_dataset
 from datasets.imagenet import preprocess as module
 from datasets.imagenet.outputs import Outputs
-from datasets.imagenet.preprocess import preprocess
+from datasets.imagenet.preprocess import Choices, preprocess
 from datasets.origin import PictureOrigin, origin_of
 from datasets.validate import validate
 from tests.datasets.imagenet.tree import SORTED, contents, make_tree, picture, truth_of
@@ -36,10 +36,9 @@ def run(tree, name="out", *, kit="kit", toy=False, **options):
         tree / "train",
         tree / "val",
         outputs,
+        Choices(toy=toy, **options),
         devkit=devkit,
         created_by=created_by,
-        toy=toy,
-        **options,
     )
 
 
