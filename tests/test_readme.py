@@ -88,8 +88,13 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         command += " --num-epochs 1 --model-params ld0_num_units=64:ld1_num_units=64"
     if "download_weights" in command:  # what is published has a checksum that nothing else has
         command = "python manage.py download_weights"
-    if "--start-weights" in command:
-        command = command.replace("full.rgb", "local.rgb") + " --num-epochs 1"
+    if "covers" in command:
+        few = (
+            "--num-epochs 1 --batch-size 20"
+            if "--start-weights" in command
+            else "--max-per-label 40"
+        )
+        command += f" {few}"
     command = command.replace("snapshot-65", "snapshot-1").replace("--top-k 1,5", "--top-k 1,3")
     if "runs/fashion/model" in command:
         command = command.replace("snapshot-8", "snapshot-1").replace("epochs 10", "epochs 2")
