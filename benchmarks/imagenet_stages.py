@@ -1,8 +1,8 @@
 """The rate of each stage of an ImageNet epoch on this machine, as imagenet_scaling.py takes them.
 
 Decoding is of synthetic JPEGs of 500x375 pixels with the detail of photographs, to 256x256, on one
-core; shards are read by one thread; the step is run_experiment's own on all cores. The
-exchange of gradients is two_processes.py's.
+core; shards are read by one thread where nothing else is said; the step is run_experiment's own on
+all cores. The exchange of gradients is two_processes.py's.
 Run: python benchmarks/imagenet_stages.py [ARCHITECTURE] [FOLDER on the disk in question]
 """
 
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ import shard_reads  # noqa: E402
 import two_processes  # noqa: E402
 
 from datasets.pictures import decode  # noqa: E402
-from datasets.sharded import ShardedArray  # noqa: E402
+from datasets.sharded import Shard, ShardedArray  # noqa: E402
 from training.distributed import ALONE  # noqa: E402
+from training.transfer import READERS_FOR_GPU  # noqa: E402
 
 PICTURES = 100
 HEIGHT, WIDTH = 375, 500
@@ -66,7 +68,10 @@ def decoding(folder: Path) -> tuple[float, float]:
 
 
 def shards(folder: Path) -> list[float]:
-    """Return MB/s: whole shards and runs of some rows from the disk, and whole ones from memory."""
+    """Return MB/s: whole shards and runs of some rows from the disk, whole ones from memory.
+
+    And runs of rows from the disk by several threads.
+    """
     files = shard_reads.write(folder, SHARDS)
     buffer = np.ones((shard_reads.ROWS, *shard_reads.SHAPE), np.uint8)
     runs = shard_reads.some_rows(np.random.default_rng(0), shard_reads.RUN)
@@ -83,7 +88,26 @@ def shards(folder: Path) -> list[float]:
             start = time.perf_counter()
             array.copy_rows(rows, target)
             own.append(target.nbytes / 1e6 / (time.perf_counter() - start))
-    return [statistics.median(own) for own in rates]
+    return [*map(statistics.median, rates), threads(files, runs)]
+
+
+def threads(files: list[Shard], rows: np.ndarray) -> float:
+    """Return MB/s of some rows of each of the shards, read by as many threads as for a GPU."""
+    buffers = np.ones((len(files), len(rows), *shard_reads.SHAPE), np.uint8)
+    arrays = [ShardedArray([file], shard_reads.SHAPE, np.dtype(np.uint8)) for file in files]
+    rates = []
+    with ThreadPoolExecutor(READERS_FOR_GPU) as pool:
+        for _ in range(5):
+            for file in files:
+                shard_reads.drop(file.path)
+            start = time.perf_counter()
+            list(
+                pool.map(
+                    lambda one: one[0].copy_rows(rows, one[1]), zip(arrays, buffers, strict=True)
+                )
+            )
+            rates.append(buffers.nbytes / 1e6 / (time.perf_counter() - start))
+    return statistics.median(rates)
 
 
 def copying() -> float:
@@ -114,9 +138,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         rate, size = decoding(Path(name))
         print(f"| decode and resize JPEGs of {size:.0f} kB, one core | {rate:,.0f} pictures/s |")
-        whole, runs, warm = shards(Path(name))
+        whole, runs, warm, several = shards(Path(name))
         print(f"| read whole shards from the disk | {whole:,.0f} MB/s |")
         print(f"| read a tenth of the rows, in runs of six | {runs:,.0f} MB/s |")
+        print(f"| the same by {READERS_FOR_GPU} threads | {several:,.0f} MB/s |")
         print(f"| read whole shards that are in memory | {warm:,.0f} MB/s |")
         print(f"| copy from memory to memory | {copying():,.0f} MB/s |", flush=True)
         for precision in ("float32", "bfloat16"):
