@@ -38,7 +38,9 @@ class _Unfit(Exception):
     """What does not fit, as the middle of a sentence, and what to do."""
 
     def __init__(
-        self, problem: str, advice: str = "build the network that they are of, with as many labels"
+        self,
+        problem: str,
+        advice: str = "give the --model-architecture that they are of, with as many labels",
     ) -> None:
         super().__init__(f"{problem}; {advice}")
 

@@ -67,8 +67,9 @@ class Options:
 
 def run(options: Options) -> Path:
     """Writes the dataset, prints what was written and returns the path of the dataset."""
+    from datasets.imagenet.choices import Choices
     from datasets.imagenet.outputs import Outputs
-    from datasets.imagenet.preprocess import Choices, preprocess
+    from datasets.imagenet.preprocess import preprocess
 
     plain = to_plain(options)
     content = {name: value for name, value in plain.items() if name not in NOT_CONTENT}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -145,8 +146,22 @@ def _on_ten_crops(
 
 
 def _folder_of(trained: Trained, dataset: Dataset, subset: str) -> Path:
-    stem = dataset.path.name.removesuffix(SUFFIX)
-    return trained.path.parent / f"evaluation-{stem}-{subset}-epoch-{trained.epoch}"
+    """Returns the folder beside the snapshot, another one for another snapshot or dataset."""
+    stem = f"{dataset.path.name.removesuffix(SUFFIX)}-{subset}"
+    name = f"epoch-{trained.epoch}" if trained.epoch else trained.path.stem
+    own = {"snapshot": str(trained.path), "dataset": str(dataset.path)}
+    for number in itertools.count(1):
+        suffix = f"-{number}" if number > 1 else ""
+        folder = trained.path.parent / f"evaluation-{stem}-{name}{suffix}"
+        try:
+            there = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return folder
+        if trained.epoch:  # another snapshot of the run may have the same best weights
+            own["snapshot"] = there["snapshot"]
+        if own.items() <= there.items():
+            return folder
+    raise AssertionError
 
 
 def _tell(trained: Trained, tested: Tested, results: dict[str, Any]) -> None:

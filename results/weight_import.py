@@ -59,6 +59,8 @@ def import_weights(
     save_snapshot(made, snapshot)
     numbers = sum(tensor.numel() for tensor in made.group("network").values())
     print(f"Wrote {snapshot}: {architecture}, {numbers:,} values, {len(names):,} labels.")
+    if names == _numbers(len(names)):
+        print("Labels are numbered, as no names are given (--labels, --dataset-path).")
     print(f"To predict: predict --snapshot {snapshot} PICTURE…")
     print(f"To fine-tune: run_experiment --start-weights {snapshot} --dataset-path DATASET")
     return snapshot
@@ -113,20 +115,29 @@ def _labels(weights: WeightFile, file: Path | None, dataset: Dataset | None) -> 
         return dataset.label_names
     if weights.labels is not None:
         return weights.labels
-    print("Labels are numbered, as no names are given (--labels, --dataset-path).")
-    return [str(number) for number in range(weights.num_labels)]
+    return _numbers(weights.num_labels)
+
+
+def _numbers(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
 
 
 def _read_labels(file: Path) -> list[str]:
     """Reads a name from each line, or from the columns of preprocess_imagenet's labels.txt."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(
             f"{file} can't be read as a list of labels ({error}); give a text file with a line "
             "for each."
         ) from error
-    return unique([_name_in(line.split("\t")) for line in lines if line.strip()])
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise CommandError(
+                f"Line {number} of {file} is empty, and every line must name a label; remove it, "
+                "or name its label."
+            )
+    return unique([_name_in(line.split("\t")) for line in lines])
 
 
 def _name_in(columns: list[str]) -> str:

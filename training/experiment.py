@@ -30,7 +30,8 @@ class Experiment:
     """Trains and tests a network on a dataset."""
 
     dataset_path: Path
-    """The dataset, as create_datasets, create_spectrograms or download_mnist write it."""
+    """The dataset, as create_datasets, preprocess_imagenet, create_spectrograms or download_mnist
+    write it."""
     model_architecture: str
     """A name from list_architectures, or your own function as path/to/file.py:function."""
     model_params: str = ""

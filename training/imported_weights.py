@@ -61,6 +61,12 @@ def snapshot_of(
     CommandError
         Where weights, labels and architecture don't fit one another.
     """
+    if weights.num_labels not in (0, len(labels)):
+        raise CommandError(
+            f"The network of {weights.path} tells {weights.num_labels:,} labels apart, but "
+            f"{len(labels):,} are named; give --labels FILE with a line for each, a dataset of all "
+            "of them, or neither, for numbers."
+        )
     inputs = CAFFE if architecture == "CaffeAlexNet" else OTHERS
     experiment = Experiment(
         dataset_path,

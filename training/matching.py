@@ -45,8 +45,8 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
     own = trained.experiment.dataset_path
     if path is None and not own.exists():
         raise CommandError(
-            f"{own}, which the network of {trained.path} was trained on, is not there; give its "
-            "place as --dataset-path, or another dataset."
+            f"{own}, the dataset of {trained.path}, is not there; give its place as "
+            "--dataset-path, or another dataset."
         )
     experiment = replace(
         trained.experiment,
@@ -146,7 +146,7 @@ def _check_labels(trained: Trained, dataset: Dataset) -> None:
             f"{dataset.path} has labels that the network of {trained.path} does not know: "
             f"{first_names(unknown)}; "
             f"it knows {first_names(trained.labels)}. Give a dataset of these, as create_datasets "
-            "and create_spectrograms make it with --labels."
+            "and create_spectrograms make it with --labels, preprocess_imagenet with the same kit."
         )
 
 

@@ -66,11 +66,11 @@ class WeightFile:
 
     @property
     def num_labels(self) -> int:
-        """How many labels its network tells apart."""
+        """How many labels its network tells apart; 0 where that can't be seen."""
         if isinstance(self.weights, Mapping):
             biases = [self.weights[key] for key in OUTPUT_BIASES if key in self.weights]
-            return len(biases[0]) if biases and biases[0].ndim else 1
-        return int(self.weights[-1].shape[-1]) if self.weights[-1].ndim else 1
+            return len(biases[0]) if biases and biases[0].ndim else 0
+        return int(self.weights[-1].shape[-1]) if self.weights[-1].ndim else 0
 
     def set(self, output_layer: Layer) -> None:
         """Gives a network the weights, in red, green, blue.

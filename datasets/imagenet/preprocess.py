@@ -2,90 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import PIL
+from typing import Any
 
 from common.errors import CommandError
 from common.files import whole_file
-from common.progress import progress
+from common.sizes import size_text
 from datasets.checks import FORMAT
 from datasets.dataset import SUBSETS
-from datasets.imagenet.blocks import Block, decode_block
+from datasets.imagenet.choices import Choices
 from datasets.imagenet.listing import Listing, Pictures, list_pictures
 from datasets.imagenet.outputs import Outputs
-from datasets.imagenet.shard import PIXEL_TYPE, Finished, Plan, close, find, write_array
+from datasets.imagenet.shard import PIXEL_TYPE, Plan, write_array
+from datasets.imagenet.work import Work
 from datasets.left_out import refuse_if
 from datasets.shard_folder import new_folder, remove_others
 from datasets.shards import INDEX, MAX_SHARDS, MEAN, MEAN_TYPE, Index, write_index
-from datasets.workers import in_order, num_cores
 
-VERSION = 1  # of how pictures are decoded: shards of another are not used
 TOY = 10 * 256  # pictures of a subset
-MAX_IMAGE_SIZE = 16_384  # pixels; a larger picture has 800 MB and more
-NO_SUMS = np.zeros((0, 0, 3), np.uint16)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """How the pictures become a dataset.
-
-    Parameters
-    ----------
-    image_size : int
-        Height and width in pixels.
-    resize_mode : 'stretch' or 'crop'
-        See `datasets.pictures.resized`.
-    shard_size : int
-        Pictures in a shard.
-    toy : bool
-        Whether only the first `TOY` pictures of each subset are taken.
-    seed : int
-        Of the order of the pictures.
-    strict : bool
-        Whether an unreadable picture is an error.
-    num_workers : int, optional
-        Processes that decode; by default as many as there are cores.
-    """
-
-    image_size: int = 256
-    resize_mode: Literal["stretch", "crop"] = "stretch"
-    shard_size: int = 2048
-    toy: bool = False
-    seed: int = 0
-    strict: bool = False
-    num_workers: int | None = None
-
-    def check(self) -> None:
-        """Raises CommandError where a choice is wrong."""
-        for option, number, least, what in (
-            ("--image-size", self.image_size, 1, " of pixels"),
-            ("--shard-size", self.shard_size, 1, " of pictures"),
-            ("--num-workers", self.num_workers, 1, " of processes"),
-            ("--seed", self.seed, 0, ""),
-        ):
-            if number is not None and number < least:
-                raise CommandError(f"{option} is {number}; give a number{what} from {least}.")
-        if self.image_size > MAX_IMAGE_SIZE:
-            raise CommandError(
-                f"--image-size is {self.image_size}; give {MAX_IMAGE_SIZE:,} pixels at most, as "
-                "each picture is brought to that size in memory."
-            )
-
-    @property
-    def settings(self) -> bytes:
-        """A digest of all that decides how a picture becomes pixels."""
-        names = VERSION, PIL.__version__, self.image_size, self.resize_mode
-        return hashlib.blake2b(repr(names).encode(), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
@@ -153,11 +91,12 @@ def preprocess(
         can be read, or the system refuses to write.
     """
     chosen.check()
+    _refuse_inside(outputs.out_dir, train_dir, val_dir)
     listing = list_pictures(train_dir, val_dir, devkit, outputs.out_dir)
     for path, fault in listing.bad_names.items():
         refuse_if(chosen.strict, path, fault)
     with new_folder(outputs.shards) as folder, _kept(folder):
-        work = _Work(
+        work = Work(
             chosen,
             _plans(folder, "training", listing.training, chosen),
             _plans(folder, "validation", listing.validation, chosen),
@@ -166,6 +105,7 @@ def preprocess(
         for path, reason in work.unreadable.items():
             refuse_if(chosen.strict, path, reason)
         remove_others(folder, work.files)
+        _check_room(folder, work.bytes_left)
         work.decode()
         unreadable = listing.bad_names | work.unreadable
         index = _index(folder, work, listing.label_names, created_by)
@@ -209,6 +149,24 @@ def _plans(folder: Path, subset: str, pictures: Pictures, chosen: Choices) -> li
     ]
 
 
+def _refuse_inside(out_dir: Path, *folders: Path) -> None:
+    for folder in folders:
+        if out_dir.resolve().is_relative_to(folder.resolve()):
+            raise CommandError(
+                f"--out-dir {out_dir} lies in {folder}, the folder of the pictures; choose one "
+                "outside of it."
+            )
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CommandError(
+            f"The pictures take {size_text(needed)} more in {folder.parent}, where "
+            f"{size_text(free)} are free; choose another --out-dir or a smaller --image-size."
+        )
+
+
 @contextmanager
 def _kept(folder: Path) -> Iterator[None]:
     """Leaves only whole shards behind where something goes wrong; Ctrl-C says what is left."""
@@ -240,114 +198,9 @@ def _remove_growing(folder: Path) -> None:
             left.unlink()
 
 
-class _Blocks(Sequence[Block]):
-    """The blocks of some shards, made as they are asked for."""
-
-    def __init__(self, plans: Sequence[Plan]) -> None:
-        self._plans = plans
-        self._ends = np.cumsum([plan.num_blocks for plan in plans])
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def __getitem__(self, index: int) -> Block:  # type: ignore[override]
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        plan = self._plans[which]
-        return plan.block(index - int(self._ends[which]) + plan.num_blocks)
-
-
-class _Work:
-    """Makes the planned shards.
-
-    Attributes
-    ----------
-    pairs : dict of subset to list of (Plan, Finished)
-        What became of them.
-    sums : np.ndarray of shape (height, width, 3), int64
-        The sum of the training pictures that were stored.
-    """
-
-    def __init__(self, chosen: Choices, training: list[Plan], validation: list[Plan]) -> None:
-        self.sums = np.zeros((chosen.image_size, chosen.image_size, 3), np.int64)
-        self._chosen = chosen
-        self._subsets = {"training": training, "validation": validation}
-        self._plans = [*training, *validation]
-        self._training = {plan.stem for plan in training}
-        self._finished: dict[str, Finished] = {}
-        self._workers = chosen.num_workers or num_cores()
-
-    @property
-    def pairs(self) -> dict[str, list[tuple[Plan, Finished]]]:
-        return {
-            name: [(plan, self._finished[plan.stem]) for plan in plans]
-            for name, plans in self._subsets.items()
-        }
-
-    @property
-    def unreadable(self) -> dict[str, str]:
-        """The reason, by path, of every picture that was left out so far."""
-        return {
-            str(plan.source / plan.names[position]): reason
-            for plan in self._plans
-            if plan.stem in self._finished
-            for position, reason in self._finished[plan.stem].unreadable.items()
-        }
-
-    @property
-    def files(self) -> set[str]:
-        """The names of all files of the shards that are finished."""
-        of_shards = {
-            file.name for one in self._finished.values() if one.files for file in one.files
-        }
-        return of_shards | {plan.record.name for plan in self._plans if plan.stem in self._finished}
-
-    def find(self) -> int:
-        """Takes the shards that an earlier run has finished; returns how many there are."""
-        plans = [plan for plan in self._plans if plan.record.is_file()]
-        with (
-            progress("Looking at finished shards", len(plans), "shards") as advance,
-            closing(in_order(find, plans, self._workers, large=True)) as answers,
-        ):
-            for plan, found in zip(plans, answers, strict=True):
-                advance(1)
-                if found is not None:
-                    self._finished[plan.stem] = found.finished
-                    self._add(plan, found.sums)
-        if self._finished:
-            print(
-                f"Going on: {len(self._finished):,} of {len(self._plans):,} shards are there "
-                "already.",
-                file=sys.stderr,
-            )
-        return len(self._finished)
-
-    def decode(self) -> None:
-        """Makes all other shards."""
-        chosen = self._chosen
-        plans = [plan for plan in self._plans if plan.stem not in self._finished]
-        decode = partial(
-            decode_block, size=chosen.image_size, mode=chosen.resize_mode, strict=chosen.strict
-        )
-        with (
-            progress("Decoding", sum(len(plan.names) for plan in plans), "pictures") as advance,
-            closing(in_order(decode, _Blocks(plans), self._workers, large=True)) as answers,
-        ):
-            for plan in plans:
-                blocks = []
-                for decoded in islice(answers, plan.num_blocks):
-                    self._add(plan, decoded.sums)
-                    blocks.append(decoded._replace(sums=NO_SUMS))
-                    advance(decoded.num_written + len(decoded.unreadable))
-                self._finished[plan.stem] = close(plan, blocks)
-
-    def _add(self, plan: Plan, sums: np.ndarray) -> None:
-        if plan.stem in self._training:
-            self.sums += sums
-
-
 def _index(
     folder: Path,
-    work: _Work,
+    work: Work,
     label_names: Sequence[str],
     created_by: Mapping[str, Any] | None,
 ) -> Index:

@@ -112,7 +112,7 @@ def changed(**tensors):
 @pytest.mark.parametrize(
     ("tensors", "sentence"),
     [
-        ({"first__weight": None}, "have no weight for the layer Conv2DLayer 'first'; build"),
+        ({"first__weight": None}, "have no weight for the layer Conv2DLayer 'first'; give"),
         ({"block__1__running_var": None}, "no running_var for the layer BatchNormLayer 'block_1'"),
         ({"first__bias": None, "fc__bias": None}, "have no bias for the layer Conv2DLayer 'first'"),
         ({"block__0__bias": torch.zeros(6)}, "have 'block.0.bias', which belongs to no layer"),
@@ -121,7 +121,7 @@ def changed(**tensors):
         (
             {"fc__weight": torch.zeros(1000, 120)},
             r"have 'fc.weight' of shape \(1000, 120\), where the layer DenseLayer 'fc' needs "
-            r"\(3, 120\); build the network that they are of, with as many labels",
+            r"\(3, 120\); give the --model-architecture that they are of, with as many labels",
         ),
         ({"fc__weight": torch.zeros(120, 3)}, r"'fc.weight' of shape \(120, 3\), .* \(3, 120\)"),
         ({"first__weight": torch.zeros(4, 2, 2, 3)}, r"shape \(4, 2, 2, 3\), .* \(4, 2, 3, 2\)"),

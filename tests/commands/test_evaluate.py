@@ -323,3 +323,17 @@ def test_what_takes_more_memory_than_there_is_is_told(picture_network, monkeypat
     message = r"3 probabilities of each of 6 instances take 0.4 kB, and 0.0 kB are free; eval"
     with pytest.raises(CommandError, match=message):
         run(Options(snapshot, device="cpu"))
+
+
+def test_another_dataset_of_the_same_name_gets_another_folder(picture_network, tmp_path):
+    snapshot, folder = picture_network
+    copy = tmp_path / "snapshot.safetensors"
+    shutil.copy(snapshot, copy)
+    own = folder / "data" / "full.rgb.pkl.zip"
+    other = tmp_path / "full.rgb.pkl.zip"
+    shutil.copy(own, other)
+    first, second, again = (
+        run(Options(copy, dataset, device="cpu"))["folder"] for dataset in (own, other, own)
+    )
+    assert first == again
+    assert second == f"{first}-2"

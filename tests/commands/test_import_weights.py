@@ -265,17 +265,15 @@ def test_what_is_missing_or_does_not_fit(alexnet, pictures, tmp_path):
         assert not snapshot.exists()
 
     refused("come without the mean .*; give --mean NAME.npy", dataset_path=None)
-    np.save(tmp_path / "mean.npy", np.zeros(3))
     np.save(tmp_path / "mean.npy", np.zeros((3, 8, 8)))
     refused(r"has shape \(3, 8, 8\); give one of shape \(3, 256, 256\)", mean=tmp_path / "mean.npy")
     np.save(tmp_path / "mean.npy", np.zeros(7))
     refused("holds no mean, but float64 of shape", mean=tmp_path / "mean.npy")
     refused("can't be read as a mean", mean=tmp_path / "nothing.npy")
     (tmp_path / "labels.txt").write_text("ant\nbee\n")
-    refused(
-        r"don't fit .* \(6, 2\), but the value to set has shape \(6, 3\)",
-        labels=tmp_path / "labels.txt",
-    )
+    refused("tells 3 labels apart, but 2 are named; give", labels=tmp_path / "labels.txt")
+    (tmp_path / "labels.txt").write_text("ant\n\nbee\ncat\n\n")
+    refused("Line 2 of .*labels.txt is empty", labels=tmp_path / "labels.txt")
     refused("can't be read as a list of labels", labels=tmp_path / "nothing.txt")
     refused("don't fit the network", model_params="")
     refused("Unknown architecture 'AlexNett'", model_architecture="AlexNett")

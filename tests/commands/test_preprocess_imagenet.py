@@ -1,10 +1,12 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from commands import main
 from datasets.container import open_dataset
+from datasets.imagenet import preprocess
 from tests.datasets.imagenet.tree import SORTED, contents, make_tree
 
 
@@ -117,3 +119,19 @@ def test_a_network_learns_from_it_and_is_evaluated(made, tmp_path, capsys):
     assert main([*evaluate, *options]) == 0
     assert main([*train, "--test-at-end", "--out-dir", str(tmp_path / "tested")]) == 1
     assert "has no testing subset, only training, validation" in capsys.readouterr().err
+
+
+def test_an_out_dir_among_the_pictures_is_refused(tree, capsys):
+    for place in ("train", "train/out", "val/deeper/out"):
+        assert main(command(tree, "--out-dir", str(tree / place))) == 1
+        assert "the folder of the pictures; choose one outside of it" in capsys.readouterr().err
+        assert not (tree / place / "labels.txt").exists()
+
+
+def test_too_little_room_is_told_before_anything_is_decoded(tree, capsys, monkeypatch):
+    monkeypatch.setattr(
+        preprocess.shutil, "disk_usage", lambda _: SimpleNamespace(total=9, used=9, free=0)
+    )
+    assert main(command(tree)) == 1
+    assert "where 0.0 kB are free; choose another --out-dir" in capsys.readouterr().err
+    assert not (tree / "out").exists()

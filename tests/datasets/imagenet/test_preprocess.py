@@ -10,8 +10,9 @@ from PIL import Image
 from common.errors import CommandError
 from datasets.container import open_dataset
 from datasets.imagenet import preprocess as module
+from datasets.imagenet.choices import Choices
 from datasets.imagenet.outputs import Outputs
-from datasets.imagenet.preprocess import Choices, preprocess
+from datasets.imagenet.preprocess import preprocess
 from datasets.origin import PictureOrigin, origin_of
 from datasets.validate import validate
 from tests.datasets.imagenet.tree import SORTED, contents, make_tree, picture, truth_of

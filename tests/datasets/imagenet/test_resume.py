@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from commands import main
-from datasets.imagenet import blocks, preprocess, shard
+from datasets.imagenet import blocks, shard, work
 from tests.datasets.imagenet.tree import contents, make_tree, picture
 from tests.paths import ROOT
 
@@ -24,14 +24,14 @@ SCRIPT = """
 import os, signal, sys, time
 from commands import main
 from datasets import shard_folder
-from datasets.imagenet import preprocess, shard
+from datasets.imagenet import preprocess, shard, work
 calls = []
-def at_call(number, act, work):
+def at_call(number, act, does):
     def acting(*arguments, **options):
         calls.append(0)
         if len(calls) == number:
             act()
-        return work(*arguments, **options)
+        return does(*arguments, **options)
     return acting
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -95,7 +95,7 @@ def finish(tree, capsys):
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        ("preprocess.close = at_call(5, die, preprocess.close)", 4),
+        ("work.close = at_call(5, die, work.close)", 4),
         ("shard._write_labels = at_call(5, die, shard._write_labels)", 4),
         ("preprocess.write_array = at_call(1, die, preprocess.write_array)", NUM_SHARDS),
         ("preprocess.write_index = at_call(1, die, preprocess.write_index)", NUM_SHARDS),
@@ -147,7 +147,7 @@ def test_killed_at_any_time(whole, capsys):
 
 def test_ctrl_c_keeps_whole_shards(whole, capsys):
     tree, expected = whole
-    waits = "preprocess.close = at_call(4, lambda: time.sleep(60), preprocess.close)"
+    waits = "work.close = at_call(4, lambda: time.sleep(60), work.close)"
     folder = tree / "out" / "imagenet.shards.partial"
     with start(tree, waits) as process:
         while len(list(folder.glob("*.json"))) < 3 and process.poll() is None:
@@ -167,7 +167,7 @@ def test_ctrl_c_keeps_whole_shards(whole, capsys):
 
 def test_ctrl_c_soon_leaves_nothing(whole, monkeypatch, capsys):
     tree, _ = whole
-    monkeypatch.setattr(preprocess, "close", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(work, "close", lambda *_: signal.raise_signal(signal.SIGINT))
     assert main(command(tree)) == 130
     assert "interrupted; nothing is kept, as no shard was whole" in capsys.readouterr().err
     assert not (tree / "out").exists()
@@ -179,7 +179,7 @@ class Broken(Exception):
 
 def break_off(tree, monkeypatch, after):
     """Makes some shards."""
-    real, calls = preprocess.close, []
+    real, calls = work.close, []
 
     def closing(*arguments):
         if len(calls) == after:
@@ -188,7 +188,7 @@ def break_off(tree, monkeypatch, after):
         return calls[-1]
 
     with monkeypatch.context() as patch, pytest.raises(Broken):
-        patch.setattr(preprocess, "close", closing)
+        patch.setattr(work, "close", closing)
         main(command(tree))
 
 
@@ -295,16 +295,18 @@ def test_strict_holds_for_what_an_earlier_run_has_left_out(whole, capsys):
     assert "is there, without the pictures in" in capsys.readouterr().err
 
 
-def test_other_shards_take_no_room_beside_the_new_ones(whole, monkeypatch):
+def test_other_shards_take_no_room_beside_the_new_ones(whole, monkeypatch, capsys):
     tree, _ = whole
     with start(tree, "preprocess.write_array = at_call(1, die, preprocess.write_array)") as process:
         process.wait()
     folder = tree / "out" / "imagenet.shards.partial"
     assert len(list(folder.iterdir())) == 3 * NUM_SHARDS
     seen = []
-    decode = preprocess._Work.decode
+    decode = work.Work.decode
     monkeypatch.setattr(
-        preprocess._Work, "decode", lambda self: (seen.extend(folder.iterdir()), decode(self))
+        work.Work, "decode", lambda self: (seen.extend(folder.iterdir()), decode(self))
     )
+    capsys.readouterr()
     assert main([*command(tree), "--shard-size", "11"]) == 0
     assert seen == []
+    assert "shards of an earlier run, whose pictures or options were" in capsys.readouterr().err
