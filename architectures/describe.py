@@ -7,16 +7,32 @@ import textwrap
 from functools import partial
 from typing import Any
 
-from architectures.convnet import ALEX_NET, LAYER_DEFAULTS, LAYER_RULES, alex_net, conv_net
+from architectures.convnet import (
+    ALEX_NET,
+    CAFFE_ALEX_NET,
+    LAYER_DEFAULTS,
+    LAYER_RULES,
+    alex_net,
+    caffe_alex_net,
+    conv_net,
+)
 from architectures.registry import find, parameters
 from lasagne.init import Constant
-from lasagne.layers import Conv2DLayer, DenseLayer, MaxPool2DLayer
+from lasagne.layers import (
+    Conv2DLayer,
+    DenseLayer,
+    LocalResponseNormalization2DLayer,
+    MaxPool2DLayer,
+)
 
 KINDS = {
     "lc": ("convolution", Conv2DLayer),
     "lm": ("max pool", MaxPool2DLayer),
+    "ln": ("local response normalisation", LocalResponseNormalization2DLayer),
     "ld": ("dense layer", DenseLayer),
 }
+OTHER_DEFAULTS = {alex_net: ALEX_NET, caffe_alex_net: CAFFE_ALEX_NET}
+"""ConvNets with other defaults."""
 
 
 def describe(name: str) -> str:
@@ -30,8 +46,9 @@ def describe(name: str) -> str:
         lines += _wrapped(f"{key}={_text(parameter.default)}", "    ")
     if architecture is conv_net:
         lines += [line for kind in LAYER_RULES for line in _layer_lines(kind)]
-    if architecture is alex_net:
-        defaults = ":".join(f"{key}={value}" for key, value in ALEX_NET.items())
+    if architecture in OTHER_DEFAULTS:
+        others = OTHER_DEFAULTS[architecture].items()
+        defaults = ":".join(f"{key}={value}" for key, value in others)
         lines += _wrapped(defaults, "    ")
         lines.append("    and every other parameter of ConvNet")
     return "\n".join(lines)
@@ -51,7 +68,8 @@ def _layer_lines(kind: str) -> list[str]:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    text = text.replace(":lc", ": lc").replace(":lm", ": lm").replace(":ld", ": ld")
+    for kind in KINDS:
+        text = text.replace(f":{kind}", f": {kind}")
     wrapped = textwrap.wrap(
         text, 98, initial_indent=indent, subsequent_indent=indent + "    ", break_on_hyphens=False
     )

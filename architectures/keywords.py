@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,8 @@ NONLINEARITIES = (
     *("very_leaky_rectify", "elu", "selu", "softplus", "linear", "identity"),
 )
 INITIALIZERS = ("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Normal", "Uniform")
+SCALED = re.compile(r"(Normal|Uniform)\((.+)\)")
+"""An initializer with its standard deviation, or the ends of its interval."""
 WORDS = (*NONLINEARITIES, *INITIALIZERS, "True", "False", "None", "same", "valid", "full")
 SYNONYMS = {"relu": "rectify", "leaky_relu": "leaky_rectify", "glorot": "GlorotUniform"}
 
@@ -64,6 +68,11 @@ def _nonlinearity(value: Any) -> Any:
 def _initializer(value: Any) -> Any:
     if _is_number(value):
         return init.Constant(float(value))
+    if isinstance(value, str) and (match := SCALED.fullmatch(value)):
+        scale = float(match[2])
+        if not 0 < scale < math.inf:
+            raise ValueError
+        return getattr(init, match[1])(scale)
     if value not in INITIALIZERS:
         raise ValueError
     gain = {"gain": "relu"} if value.startswith("He") else {}
@@ -90,12 +99,24 @@ POOL_PADDING = Rule(
 )
 SWITCH = Rule("True or False", _checked(lambda value: isinstance(value, bool)))
 NONLINEARITY = Rule(f"None or one of {', '.join(NONLINEARITIES)}", _nonlinearity)
-WEIGHTS = Rule(f"a number, or one of {', '.join(INITIALIZERS)}", _initializer)
+WEIGHTS = Rule(
+    f"a number, one of {', '.join(INITIALIZERS)}, or one of the last two with its standard "
+    "deviation or bound, as in Normal(0.005)",
+    _initializer,
+)
 BIASES = optional("None (no biases), ", WEIGHTS)
 PROBABILITY = Rule(
     "a number from 0 (no dropout) to below 1",
     _checked(lambda value: _is_number(value) and 0 <= value < 1),
 )
+
+POSITIVE = Rule(
+    "a number above 0", _checked(lambda value: _is_number(value) and 0 < value < math.inf)
+)
+NOT_NEGATIVE = Rule(
+    "a number of at least 0", _checked(lambda value: _is_number(value) and 0 <= value < math.inf)
+)
+ODD = Rule("an odd whole number", _checked(lambda value: _is_int(value, 1) and value % 2 == 1))
 
 CONV: Mapping[str, Rule] = {
     "num_filters": COUNT,
@@ -114,6 +135,12 @@ MAX_POOL: Mapping[str, Rule] = {
     "stride": STRIDE,
     "pad": POOL_PADDING,
     "ignore_border": SWITCH,
+}
+RESPONSE_NORM: Mapping[str, Rule] = {
+    "alpha": NOT_NEGATIVE,
+    "k": POSITIVE,
+    "beta": NOT_NEGATIVE,
+    "n": ODD,
 }
 DENSE: Mapping[str, Rule] = {
     "num_units": COUNT,

@@ -8,7 +8,14 @@ from typing import Any
 
 from common.errors import CommandError
 from lasagne.init import HeUniform
-from lasagne.layers import Conv2DLayer, DenseLayer, DropoutLayer, Layer, MaxPool2DLayer
+from lasagne.layers import (
+    Conv2DLayer,
+    DenseLayer,
+    DropoutLayer,
+    Layer,
+    LocalResponseNormalization2DLayer,
+    MaxPool2DLayer,
+)
 from lasagne.nonlinearities import softmax
 
 
@@ -23,15 +30,20 @@ def max_pool(incoming: Layer, name: str, **kwargs: Any) -> Layer:
     return _build(MaxPool2DLayer, incoming, name, {"pool_size": 2} | kwargs)
 
 
+def response_norm(incoming: Layer, name: str, **kwargs: Any) -> Layer:
+    """A local response normalisation, with Lasagne's numbers unless given."""
+    return _build(LocalResponseNormalization2DLayer, incoming, name, kwargs)
+
+
 def dense(incoming: Layer, name: str, dropout: float = 0.0, **kwargs: Any) -> Layer:
     """A dense layer: HeUniform(gain='relu'), rectify; followed by dropout where that is above 0."""
     layer = _build(DenseLayer, incoming, name, {"W": HeUniform(gain="relu")} | kwargs)
     return DropoutLayer(layer, p=dropout, name=f"{name}_dropout") if dropout else layer
 
 
-def softmax_output(incoming: Layer, num_classes: int) -> Layer:
+def softmax_output(incoming: Layer, num_classes: int, name: str = "output", **kwargs: Any) -> Layer:
     """The output layer: a dense softmax of one unit per label."""
-    return DenseLayer(incoming, num_classes, nonlinearity=softmax, name="output")
+    return DenseLayer(incoming, num_classes, nonlinearity=softmax, name=name, **kwargs)
 
 
 def require_pictures(incoming: Layer, architecture: str) -> None:

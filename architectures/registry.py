@@ -11,10 +11,17 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
-from architectures.convnet import alex_net, conv_net, lasagne_mnist_conv_example
+from architectures.convnet import (
+    alex_net,
+    caffe_alex_net,
+    conv_net,
+    lasagne_mnist_conv_example,
+)
 from architectures.keywords import BY_TYPE, Rule, convert_all, optional
 from architectures.mlp import lasagne_mnist_example, single_layer_mlp
+from architectures.resnet import torchvision_res_net18, torchvision_res_net50
 from architectures.temporal import MIRDL, temporal_net
+from architectures.torchvision import torchvision_alex_net, torchvision_vgg16, torchvision_vgg19
 from architectures.vgg import vgg_net
 from common.errors import CommandError, near_name, unknown_name
 from lasagne.layers import InputLayer, Layer
@@ -24,11 +31,17 @@ Architecture = Callable[..., Layer]
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "AlexNet": alex_net,
+    "CaffeAlexNet": caffe_alex_net,
     "ConvNet": conv_net,
     "LasagneMnistConvExample": lasagne_mnist_conv_example,
     "LasagneMnistExample": lasagne_mnist_example,
     "SingleLayerMlp": single_layer_mlp,
     "TemporalNet": temporal_net,
+    "TorchvisionAlexNet": torchvision_alex_net,
+    "TorchvisionResNet18": torchvision_res_net18,
+    "TorchvisionResNet50": torchvision_res_net50,
+    "TorchvisionVgg16": torchvision_vgg16,
+    "TorchvisionVgg19": torchvision_vgg19,
     "VggNet": vgg_net,
     **MIRDL,
 }

@@ -23,7 +23,8 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 from baselines_pytorch import NETWORKS, build, matrix_limit  # noqa: E402
 
 import architectures.registry  # noqa: E402
-from datasets.container import Blocks, write_dataset  # noqa: E402
+from datasets.container import Blocks, open_dataset, write_dataset  # noqa: E402
+from datasets.convert import write_shards  # noqa: E402
 from lasagne.layers import Network, get_all_params  # noqa: E402
 
 #: Runs manage.py's command line and prints the peak memory (MB) and, if profiled, the idle share.
@@ -50,6 +51,7 @@ class Case:
     name, architecture : its name in baselines_pytorch and for run_experiment.
     batch, side, stored, labels : the batch, sides of crops and of stored pictures, and labels.
     batches : in an epoch.
+    shard_size : instances of a shard, for a dataset that is a folder of them.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Case:
     labels: int = 10
     batches: int = 20
     epochs: int = 4
+    shard_size: int | None = None
 
     @property
     def loop_options(self) -> list[str]:
@@ -73,7 +76,9 @@ CASES = {
     "alexnet-64": Case("alexnet", "AlexNet", 64),
     "alexnet-256": Case("alexnet", "AlexNet", 256, batches=8),
     "vgg": Case("vgg16", "VggNet", 256),
-    "imagenet": Case("imagenet_alexnet", f"{HERE}/imagenet_alexnet.py:network", 256, 227),
+    "imagenet": Case(
+        "imagenet_alexnet", "CaffeAlexNet", 256, 227, batches=4, epochs=3, shard_size=512
+    ),
 }
 
 
@@ -83,6 +88,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.folder = folder
         self.quick: bool = options.quick
+        self.brief: bool = options.brief
         self.rounds = 1 if self.quick else options.rounds
         self.theano: str | None = options.theano
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -101,12 +107,17 @@ class Bench:
         return case
 
     def dataset(self, case: Case) -> Path:
-        """Write a case's dataset file where it is not there, and return it."""
+        """Write a case's dataset where it is not there, and return it."""
         count = case.batch * case.batches
         path = self.folder / f"{count}-{case.stored}-{case.labels}.rgb.pkl.zip"
         if not path.exists():
             write(path, {"training": count, "validation": case.batch}, case)
-        return path
+        if case.shard_size is None:
+            return path
+        shards = path.with_name(f"{count}.shards")
+        if not shards.exists():
+            write_shards(open_dataset(path), shards, case.shard_size)
+        return shards
 
     def ours(self, case: Case, *more: str, profile: bool = False) -> dict[str, float]:
         """Run run_experiment; return images/s, peak memory (MB), waiting and idle shares."""

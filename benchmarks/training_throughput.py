@@ -1,13 +1,15 @@
 """Training by run_experiment against hand-written loops: images/s, seconds to an accuracy, memory.
 
-Run: python benchmarks/training_throughput.py [PARTS] [--rounds 5] [--theano PYTHON] [--quick]
+Run: python benchmarks/training_throughput.py [PARTS] [--rounds 5] [--theano PYTHON] [--brief]
+[--quick]
 
-Parts: alexnet-64, alexnet-256, chunked, fashion, memory, and where there is a GPU vgg and imagenet;
-by default all. Every run is a process of its own that has all cores, and the ways take turns;
-ratios are the median of the rounds' ratios. run_experiment reads pictures of 256×256 from a dataset
-file, crops, mirrors and subtracts the mean, and its first epoch does not count. `--theano` names a
-Python 3.8 with Theano and Lasagne (theano_alexnet_step.py says which). `--quick` shows in a minute
-that everything runs; its figures mean nothing.
+Parts: alexnet-64, alexnet-256, imagenet (CaffeAlexNet on shards), chunked, fashion, memory, and
+where there is a GPU vgg; by default all. Every run is a process of its own that has all cores, and
+the ways take turns; ratios are the median of the rounds' ratios. run_experiment reads pictures of
+256×256 from a dataset, crops, mirrors and subtracts the mean, and its first epoch does not count.
+`--theano` names a Python 3.8 with Theano and Lasagne (theano_alexnet_step.py says which). `--brief`
+compares run_experiment with one resident batch alone, in bfloat16. `--quick` shows in a minute that
+everything runs; its figures mean nothing.
 """
 
 import argparse
@@ -27,7 +29,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from training_runs import CASES, KEEP_FREED, ROOT, Bench, flops_per_image, output_of  # noqa: E402
 
-ON_A_GPU = ("vgg", "imagenet")
+ON_A_GPU = ("vgg",)
 PARTS = [*CASES, "chunked", "fashion", "memory"]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 CONVNET = (
@@ -62,18 +64,20 @@ def throughput(bench: Bench, part: str) -> None:
         ways[name] = measure
         wanted[name] = against, lowest
 
-    for precision in ("bfloat16", "float32"):
+    for precision in ("bfloat16",) if bench.brief else ("bfloat16", "float32"):
         own = f"run_experiment, {precision}"
         ways[own] = partial(speed, bench.ours, case, "--precision", precision)
-        compiled = partial(speed, bench.ours, case, "--precision", precision, "--compile")
-        loop(f"{own}, --compile", own, "", compiled)
+        if not bench.brief:
+            compiled = partial(speed, bench.ours, case, "--precision", precision, "--compile")
+            loop(f"{own}, --compile", own, "", compiled)
         variant = bench.fastest(case, precision)
         name, given = f"one resident batch, {precision}, {variant}", (case, precision, variant)
         loop(name, own, "0.95", partial(speed, bench.resident, *given))
         if bench.device == "cpu":
             kept = partial(speed, bench.resident, *given, KEEP_FREED)
             loop(f"{name}, freed memory kept", own, "", kept)
-    loop("the loop that most people write", best, "3.5", partial(bench.common, case))
+    if not bench.brief:
+        loop("the loop that most people write", best, "3.5", partial(bench.common, case))
     if bench.theano and case.name == "alexnet":
         loop("Theano and Lasagne", best, "20", partial(bench.theano_step, case))
     figures = in_turn(ways, bench.rounds)
@@ -196,6 +200,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--theano", help="a Python 3.8 with Theano and Lasagne")
     parser.add_argument("--folder", help="where the dataset files go; 8 GB of room on a GPU")
+    parser.add_argument("--brief", action="store_true")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):

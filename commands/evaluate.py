@@ -35,7 +35,8 @@ class Options:
     """Numbers of most probable labels that the right one is looked for among, as in 1,5."""
 
     evaluation_crops: Literal["as-trained", "centre", "ten"] | None = None
-    """What is evaluated of a picture, see run_experiment; None is what the training did."""
+    """What is evaluated of a picture, see run_experiment; None is what the training did and, where
+    that is the centre of a picture, ten crops as well."""
 
     out_dir: Path | None = None
     """Folder to write to; unless given, evaluation-DATASET-SUBSET-epoch-EPOCH beside the snapshot.
@@ -64,5 +65,10 @@ def run(options: Options) -> dict[str, Any]:
         precision=options.precision,
     )
     return evaluate_snapshot(
-        trained, options.dataset_path, options.test_subset, options.top_k, options.out_dir
+        trained,
+        options.dataset_path,
+        options.test_subset,
+        options.top_k,
+        options.out_dir,
+        ten_crops=options.evaluation_crops is None,
     )

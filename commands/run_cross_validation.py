@@ -13,6 +13,7 @@ from typing import Any
 
 from commands.run_experiment import given
 from training.cross_validation import CrossValidation
+from training.snapshots import options_to_start_with
 
 GROUP = "Experiments"
 
@@ -27,10 +28,11 @@ def run(options: CrossValidation) -> dict[str, Any]:
 
 
 def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of the cross-validation that is gone on with, if one is."""
+    """Returns the options of the cross-validation that is gone on with, or begun with weights."""
     folder: Path | None = given(arguments, "--resume", recipe.get("resume"))
     if folder is None:
-        return {}
+        weights = given(arguments, "--start-weights", recipe.get("start_weights"))
+        return options_to_start_with(weights) if weights else {}
     from results.cross_validation.folder import options_to_resume
 
     return options_to_resume(folder)

@@ -27,23 +27,31 @@ def run(options: Experiment) -> dict[str, Any]:
 
 
 def defaults(arguments: list[str], recipe: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of the snapshot, or of the run, that is gone on from.
+    """Returns the options of the snapshot, or of the run, that is gone on from or begun with.
 
     A recipe may name both: that of a process that `results.launch` starts does, for a run's newest.
     """
     from training.snapshot_folder import options_to_resume
-    from training.snapshots import recorded_options
+    from training.snapshots import options_to_start_with, recorded_options
 
     recorded = recipe.get("start_from_snapshot"), recipe.get("resume")
     snapshot = given(arguments, "--start-from-snapshot", recorded[0])
     folder = given(arguments, "--resume", recorded[1])
     if snapshot and folder and (snapshot, folder) != recorded:
         raise UsageError("--resume and --start-from-snapshot exclude each other; give one of them.")
+    weights = given(arguments, "--start-weights", recipe.get("start_weights"))
+    if (snapshot or folder) and weights != recipe.get("start_weights"):
+        raise UsageError(
+            "--start-weights begins a training, and --resume and --start-from-snapshot go on with "
+            "one; give one of them."
+        )
     if folder and not snapshot:
         return options_to_resume(folder)
     if snapshot is None and "--test-only" in arguments:
         raise UsageError("--test-only needs weights to test; give --start-from-snapshot FILE.")
-    return recorded_options(snapshot) if snapshot else {}
+    if snapshot:
+        return recorded_options(snapshot)
+    return options_to_start_with(weights) if weights else {}
 
 
 def given(arguments: list[str], option: str, value: Path | None) -> Path | None:

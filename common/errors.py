@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class CommandError(Exception):
@@ -24,6 +24,12 @@ class UsageError(CommandError):
     status = 2
 
 
+def first_names(names: Sequence[str], most: int = 10) -> str:
+    """Returns names for a sentence, "a, b, c", and of more than `most` how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def near_name(name: str, valid: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" where one of `valid` resembles `name`, else an empty string."""
     by_lower = {candidate.lower(): candidate for candidate in valid}
@@ -34,4 +40,4 @@ def near_name(name: str, valid: Iterable[str]) -> str:
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     """Returns the sentence for a `name` that is none of the `valid` names of its `kind`."""
     names = sorted(valid)
-    return f"Unknown {kind} '{name}'.{near_name(name, names)} Valid: {', '.join(names)}."
+    return f"Unknown {kind} '{name}'.{near_name(name, names)} Valid: {first_names(names, 50)}."

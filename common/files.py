@@ -91,6 +91,14 @@ def write_whole(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_at(file: int, content: memoryview | bytes, offset: int) -> None:
+    """Writes all of `content` to an open file, from the byte `offset` on."""
+    data = memoryview(content).cast("B")
+    while data:
+        written = os.pwrite(file, data, offset)
+        data, offset = data[written:], offset + written
+
+
 def make_folder(path: Path) -> Path:
     """Makes the folder `path` with its parents and checks that files can be made in it.
 

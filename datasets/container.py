@@ -73,8 +73,8 @@ def sentences(path: Path) -> Iterator[None]:
         if partial := _partial(path):
             raise partial from error
         raise CommandError(
-            f"The dataset {path} does not exist; create_datasets, create_spectrograms, "
-            "download_mnist and create_demo_dataset write one."
+            f"The dataset {path} does not exist; create_datasets, preprocess_imagenet, "
+            "create_spectrograms, download_mnist and create_demo_dataset write one."
         ) from error
     except NoFileError as error:
         raise _no_file(path) from error
@@ -92,8 +92,8 @@ def _partial(path: Path) -> CommandError | None:
         return None
     return CommandError(
         f"The dataset {path} does not exist, but {partial} does: a conversion to it was broken "
-        "off, or is still at work; the same convert_dataset or resize_rgb_dataset, run again, goes "
-        "on."
+        "off, or is still at work; the same command (preprocess_imagenet, convert_dataset, "
+        "resize_rgb_dataset), run again, goes on."
     )
 
 

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from common.errors import CommandError
-from datasets.decoding import Decoded, Form, Paths, decoded, refuse_if
+from datasets.decoding import Decoded, Form, Paths, decoded
 from datasets.duplicates import DISTANCE, check_distance, find_groups
 from datasets.grouping import Grouped, Names, compiled, group_keys, grouped, too_few, units_of
+from datasets.left_out import refuse_if
 from datasets.links import REPORT
 from datasets.outputs import (
     Members,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from common.errors import CommandError, unknown_name
+from common.errors import CommandError, first_names, unknown_name
 
 if TYPE_CHECKING:
     from datasets.row_array import RowArray
@@ -193,13 +193,13 @@ class Dataset:
         if len(set(names)) < 2:
             raise CommandError(
                 f"{self.path}: a network tells at least two labels apart, but the labels to keep "
-                f"are {', '.join(names) or 'none'}. Valid: {', '.join(self.label_names)}."
+                f"are {', '.join(names) or 'none'}. Valid: {first_names(self.label_names, 50)}."
             )
         kept = self.with_labels(sorted(set(names)))
         if not len(kept.subsets["training"]):
             raise CommandError(
                 f"{self.path}: no training instance has one of the labels to keep "
-                f"({', '.join(names)}). Valid: {', '.join(self.label_names)}."
+                f"({', '.join(names)}). Valid: {first_names(self.label_names, 50)}."
             )
         return kept
 

@@ -18,8 +18,10 @@ from typing import TypeVar
 import numpy as np
 
 from common.errors import CommandError
+from common.files import write_at
 from common.progress import progress
 from datasets.duplicates import THUMBNAIL, Fingerprints, fingerprints, thumbnail
+from datasets.left_out import refuse_if
 from datasets.pictures import (
     PictureError,
     ResizeMode,
@@ -28,7 +30,7 @@ from datasets.pictures import (
     read_picture,
     resized,
 )
-from datasets.scratch import THUMBNAIL_BYTES, Scratch, key_of, record_of, write_at
+from datasets.scratch import THUMBNAIL_BYTES, Scratch, key_of, record_of
 from datasets.workers import in_order
 
 Result = TypeVar("Result")
@@ -224,7 +226,7 @@ def decode_one(
         with warnings.catch_warnings():
             ignore_harmless()
             source = Path(path).stat()  # before it is read, so that a change meanwhile is one
-            picture = read_picture(Path(path), size)
+            picture = read_picture(Path(path), size, with_digest=True)
             image = resized(picture.image, size, mode)
             pixels = np.ascontiguousarray(image)
     except PictureError as error:
@@ -265,15 +267,6 @@ def _common_size(paths: Sequence[str], form: Form) -> tuple[int, int]:
             f"give --image-size, for example --image-size {min(sizes.most_common(1)[0][0])}."
         )
     return next(iter(sizes), (1, 1))
-
-
-def refuse_if(strict: bool, path: str, reason: str) -> None:
-    """Raises CommandError for a picture that can't be used, if `strict`."""
-    if strict:
-        raise CommandError(
-            f"The picture {path!a} can't be used: {reason}; repair or remove it, or leave out "
-            "--strict to go on without such pictures."
-        )
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from common.errors import CommandError
+
 REASON = re.compile(r"""(['"]).+\1: .+\n""")  # a line of the list
 
 
@@ -22,3 +24,12 @@ def begins_with(file: Path, line: re.Pattern[str]) -> bool:
             with file.open(encoding="utf-8", errors="replace") as lines:
                 return line.fullmatch(lines.readline()) is not None
     return False
+
+
+def refuse_if(strict: bool, path: str, reason: str) -> None:
+    """Raises CommandError for a picture that can't be used, if `strict`."""
+    if strict:
+        raise CommandError(
+            f"The picture {path!a} can't be used: {reason}; repair or remove it, or leave out "
+            "--strict to go on without such pictures."
+        )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import CommandError
+from datasets.checksums import has_checksum
 from datasets.download import is_address
 from datasets.resumed_download import from_first
 from datasets.unpack import unpack
-
-STEP = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -132,11 +130,5 @@ def _unpacked(collection: Collection, archive: Path, folder: Path) -> int:
 
 def _fault(archive: Path, *checksums: str) -> str:
     """Returns what is wrong with an archive that should have one of the checksums."""
-    for checksum in checksums:
-        algorithm, _, expected = checksum.partition(":")
-        if not expected:
-            return ""
-        with archive.open("rb") as file:
-            if hashlib.file_digest(file, algorithm).hexdigest() == expected:
-                return ""
-    return "has another checksum than the collection's"
+    right = any(has_checksum(archive, checksum) for checksum in checksums)
+    return "" if right else "has another checksum than the collection's"

@@ -17,6 +17,7 @@ from datasets.pictures import ResizeMode, read_picture, resized
 from datasets.recordings import Recordings
 
 PICTURES, RECORDINGS, FEATURES = "pictures", "recordings", "features"
+OF_FILES = ("create_datasets", "preprocess_imagenet")  # commands that read pictures' files
 LIGHT_ON_DARK = ("download_mnist", "create_demo_dataset")  # commands whose pictures are so
 Size = tuple[int, int]  # height and width in pixels
 
@@ -61,7 +62,7 @@ def _steps(created_by: Mapping[str, Any], size: Size | None) -> list[list[Any]]:
     if created_by.get("command") == "resize_rgb_dataset" and isinstance(before, dict):
         return [*_steps(before, None), *_step("stretch", size)]
     side = options.get("image_size")
-    if created_by.get("command") == "create_datasets" and isinstance(side, int):
+    if created_by.get("command") in OF_FILES and isinstance(side, int):
         return _step(options.get("resize_mode", "stretch"), (side, side))
     return _step("stretch", size)
 

@@ -62,7 +62,7 @@ class Picture:
     format : str
         'JPEG', 'PNG', ...
     digest : bytes
-        16 bytes that are equal for equal files.
+        16 bytes that are equal for equal files; empty where nobody asked for them.
     """
 
     image: Image.Image
@@ -71,7 +71,9 @@ class Picture:
     digest: bytes
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None) -> Picture:
+def read_picture(
+    path: Path, size: tuple[int, int] | None = None, *, with_digest: bool = False
+) -> Picture:
     """Reads a picture as a person sees it.
 
     Turned upright by its EXIF orientation, transparent parts over white, 16-bit grey scaled to 8
@@ -83,6 +85,8 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Picture:
         A picture of one of `FORMATS`.
     size : tuple of (height, width), optional
         In pixels, that the picture is going to have.
+    with_digest : bool
+        Whether the file's digest is wanted.
 
     Raises
     ------
@@ -103,7 +107,8 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Picture:
             orientation = _orientation(image)  # asking before load() would hide damage to a PNG
             upright = _upright(_to_rgb(image), orientation)
             size_shown = _displayed_size(stored, orientation, image.format)
-            return Picture(upright, size_shown, image.format or "", _digest(file))
+            digest = _digest(file) if with_digest else b""
+            return Picture(upright, size_shown, image.format or "", digest)
     except PictureError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file

@@ -157,5 +157,5 @@ def from_first(
         raise cannot_write(path, error) from error
     raise CommandError(
         f"{path.name} can't be downloaded: {'; '.join(failures)}. Try again later, or give "
-        "--source with the archive's address or file."
+        "--source with another address or a file."
     )

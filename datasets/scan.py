@@ -106,6 +106,18 @@ def files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     return [folder / name for name in sorted(found)]
 
 
+def names_in(folder: Path, suffixes: frozenset[str]) -> list[str]:
+    """Lists the files with these suffixes that lie directly in a folder, sorted; as `find_files`.
+
+    Raises CommandError where the folder can't be read.
+    """
+    try:
+        entries = list(_visible(folder))
+    except OSError as error:
+        raise CommandError(f"{folder} can't be read: {error.strerror}.") from error
+    return sorted(entry.name for entry in entries if _is_wanted(entry, suffixes))
+
+
 def check_counts(
     image_dir: Path,
     pictures: Mapping[str, Collection[str]],
@@ -202,11 +214,15 @@ def _walk(top: Path, avoided: frozenset[Identity], kind: Kind) -> tuple[list[str
                     folders.append((Path(entry.path), f"{name}/", above | {identity}))
                 elif identity not in avoided:
                     others.append(name)
-            elif Path(entry.name).suffix.lower() in kind.suffixes and _opens(entry):
+            elif _is_wanted(entry, kind.suffixes):
                 pictures.append(name)
             else:
                 others.append(name)
     return pictures, others
+
+
+def _is_wanted(entry: os.DirEntry[str], suffixes: frozenset[str]) -> bool:
+    return Path(entry.name).suffix.lower() in suffixes and _opens(entry)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

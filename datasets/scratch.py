@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
+from common.files import write_at
 from datasets.duplicates import THUMBNAIL
 from datasets.pictures import Picture
 
@@ -71,14 +72,6 @@ def record_of(row: int, picture: Picture, source: os.stat_result, seconds: float
 
 def _check(row: int, record: bytes | memoryview) -> int:
     return zlib.crc32(record[: -RECORD["check"].itemsize], row)
-
-
-def write_at(file: int, content: memoryview | bytes, offset: int) -> None:
-    """Writes all of `content` from the byte `offset` on."""
-    data = memoryview(content).cast("B")
-    while data:
-        written = os.pwrite(file, data, offset)
-        data, offset = data[written:], offset + written
 
 
 class Scratch:

@@ -14,7 +14,7 @@ from datasets.shards import INDEX, read_index
 from datasets.unpickle import FormatError
 
 PARTIAL_FILE = re.compile(
-    r"([a-z0-9_]{1,40}(-\d+)?-\d{5,}(\.labels)?\.npy|mean\.npy|index\.json)(\.\d+\.partial)?",
+    r"([a-z0-9_]{1,40}(-\d+)?-\d{5,}(\.npy|\.labels\.npy|\.json)|mean\.npy|index\.json)(\.\d+\.partial)?",
     re.ASCII,
 )
 

@@ -20,8 +20,10 @@ from datasets.dataset import KEPT_MAPPED, copy_rows
 from datasets.row_array import RowArray
 from datasets.unpickle import FormatError
 
-MAX_OPEN = 64  # shards of an array that are mapped at once; each takes a file descriptor
+MAX_OPEN = 64  # shards of an array that are open at once; each takes two file descriptors
 BUFFER_BYTES = 2**20
+READ_BYTES = 2**13  # that lie together: as many are read faster than a mapping's pages are fetched
+ADVISED_BYTES = 2**16  # that lie together: of fewer the advice costs more than it gains in memory
 ADVICE = "copy it again from where it came from, or convert it anew (convert_dataset)"
 
 
@@ -39,7 +41,9 @@ class Shard:
 
 
 class ShardedArray(RowArray):
-    """Reads like an array; is never in memory as a whole. Shards are mapped as they are needed.
+    """Reads like an array; is never in memory as a whole. Shards are opened as they are needed.
+
+    Rows that lie together are read from the file, small ones that do not are taken from a mapping.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ class ShardedArray(RowArray):
     def __init__(self, shards: Sequence[Shard], shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._shards = list(shards)
         self._ends = np.cumsum([shard.count for shard in shards], dtype=np.int64)
-        self._mapped: OrderedDict[int, tuple[np.ndarray, mmap.mmap]] = OrderedDict()
+        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
         self._lock = threading.Lock()
         super().__init__((int(self._ends[-1]) if len(self._ends) else 0, *shape), dtype)
 
@@ -109,8 +113,16 @@ class ShardedArray(RowArray):
             target[places[piece]] = part
 
     def _copy(self, index: int, rows: np.ndarray | range, target: np.ndarray) -> None:
-        array, mapping = self._map(index)
-        copy_rows(array, rows, target, self._release(mapping))
+        shard = self._opened(index)
+        runs = _runs(rows)
+        together = target.nbytes >= READ_BYTES * len(runs)
+        if together and target.dtype == self.dtype and target.flags.c_contiguous:
+            try:
+                shard.read(runs, target)
+            except (FormatError, OSError) as error:
+                raise self._unreadable(index, error) from error
+        else:
+            copy_rows(shard.rows, rows, target, self._release(shard.mapping))
 
     def _release(self, mapping: mmap.mmap) -> Callable[[], None]:
         """Returns what gives a mapping's pages back to the system, where there are many."""
@@ -118,22 +130,70 @@ class ShardedArray(RowArray):
             return lambda: None
         return lambda: mapping.madvise(mmap.MADV_DONTNEED)
 
-    def _map(self, index: int) -> tuple[np.ndarray, mmap.mmap]:
+    def _opened(self, index: int) -> _OpenShard:
         with self._lock:
-            if index in self._mapped:
-                self._mapped.move_to_end(index)
-                return self._mapped[index]
-            shard = self._shards[index]
+            if index in self._open:
+                self._open.move_to_end(index)
+                return self._open[index]
             try:
-                found = map_shard(shard, self.shape[1:], self.dtype)
+                shard = _OpenShard(self._shards[index], self.shape[1:], self.dtype)
             except (FormatError, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                sentence = f"{shard.path} can't be read as a shard: {reason}; {ADVICE}."
-                raise CommandError(sentence) from error
-            self._mapped[index] = found
-            if len(self._mapped) > MAX_OPEN:
-                self._mapped.popitem(last=False)
-            return found
+                raise self._unreadable(index, error) from error
+            self._open[index] = shard
+            if len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)
+            return shard
+
+    def _unreadable(self, index: int, error: Exception) -> CommandError:
+        reason = error.strerror if isinstance(error, OSError) else error
+        path = self._shards[index].path
+        return CommandError(f"{path} can't be read as a shard: {reason}; {ADVICE}.")
+
+
+class _OpenShard:
+    """A shard's rows, mapped, and the descriptor that they are read from; closed with the last use.
+
+    Raises FormatError or OSError where the file is missing, or smaller than it was.
+    """
+
+    def __init__(self, shard: Shard, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        with open_regular(shard.path) as file:
+            self.rows, self.mapping = _map(file, shard, shape, dtype)
+            self._descriptor = os.dup(file.fileno())
+        self._start = shard.start
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def read(self, runs: Sequence[tuple[int, int]], target: np.ndarray) -> None:
+        """Reads runs of rows, each from a row to before another, to a contiguous target.
+
+        Raises FormatError or OSError where that is not possible any more.
+        """
+        left = target.reshape(-1).view(np.uint8).data
+        row_bytes = target.nbytes // len(target)
+        parts = [tuple(self._start + row * row_bytes for row in run) for run in runs]
+        scattered = len(parts) > 1 and target.nbytes >= ADVISED_BYTES * len(parts)
+        if scattered and hasattr(os, "posix_fadvise"):
+            for at, end in parts:  # the disk has all of them to do at once
+                os.posix_fadvise(self._descriptor, at, end - at, os.POSIX_FADV_WILLNEED)
+        for at, end in parts:
+            while at < end:
+                count = os.preadv(self._descriptor, [left[: end - at]], at)
+                if not count:
+                    raise FormatError("it has become smaller")
+                at, left = at + count, left[count:]
+
+
+def _runs(rows: np.ndarray | range) -> list[tuple[int, int]]:
+    """Returns the first row, and that after the last, of each run of consecutive rows."""
+    if isinstance(rows, range) and rows.step == 1:
+        return [(rows.start, rows.stop)]
+    rows = np.asarray(rows)
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    firsts, lasts = rows[np.r_[0, breaks]], rows[np.r_[breaks, len(rows)] - 1]
+    return list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))
 
 
 def map_shard(
@@ -147,11 +207,17 @@ def map_shard(
         Where it is missing, or smaller than it was.
     """
     with open_regular(shard.path) as file:
-        try:
-            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            array = np.ndarray((shard.count, *shape), dtype, buffer=mapping, offset=shard.start)
-        except (TypeError, ValueError) as error:  # a buffer that is too small; an empty file
-            raise FormatError("it has become smaller") from error
+        return _map(file, shard, shape, dtype)
+
+
+def _map(
+    file: BinaryIO, shard: Shard, shape: tuple[int, ...], dtype: np.dtype
+) -> tuple[np.ndarray, mmap.mmap]:
+    try:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        array = np.ndarray((shard.count, *shape), dtype, buffer=mapping, offset=shard.start)
+    except (TypeError, ValueError) as error:  # a buffer that is too small; an empty file
+        raise FormatError("it has become smaller") from error
     array.flags.writeable = False
     return array, mapping
 

@@ -26,7 +26,7 @@ from common.errors import CommandError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 BATCH = 16  # tasks in a message, unless they are large
-AHEAD = 2  # messages that a worker has been sent and has not answered
+AHEAD = 2  # messages that a worker has been sent and has not answered, where they are small
 MIN_TASKS = 64  # a process costs a quarter of a second, so each gets at least so many small tasks
 MIN_LARGE_TASKS = 4  # the same for large ones, each a message of its own
 START = "import sys; sys.path.insert(0, sys.argv[1]); from datasets.workers import serve; serve()"
@@ -59,7 +59,8 @@ def in_order(
     files : sequence of int
         File descriptors that `work` uses; they have the same numbers in the processes.
     large : bool
-        Whether a task takes a tenth of a second or more, as a recording does and no picture.
+        Whether a task takes a tenth of a second or more, as a recording does and no picture; it and
+        its result may have megabytes then.
 
     Raises
     ------
@@ -72,7 +73,8 @@ def in_order(
             yield work(tasks[index])
         return
     with _started(work, num_workers, files) as workers:
-        yield from _gather(workers, tasks, 1 if large else BATCH)
+        # A large message is sent to who waits for one alone: else both ends may wait to send.
+        yield from _gather(workers, tasks, *((1, 1) if large else (BATCH, AHEAD)))
 
 
 @dataclass
@@ -119,14 +121,16 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _gather(workers: Sequence[_Worker], tasks: Sequence[Any], size: int) -> Iterator[Any]:
+def _gather(
+    workers: Sequence[_Worker], tasks: Sequence[Any], size: int, ahead: int
+) -> Iterator[Any]:
     num_batches = -(-len(tasks) // size)
-    window = 2 * AHEAD * len(workers)  # so few results ever wait for an earlier one
+    window = 2 * ahead * len(workers)  # so few results ever wait for an earlier one
     sent = yielded = 0
     answers: dict[int, list[Any]] = {}
     while yielded < num_batches:
         for worker in workers:
-            while worker.waiting < AHEAD and sent < min(num_batches, yielded + window):
+            while worker.waiting < ahead and sent < min(num_batches, yielded + window):
                 batch = [tasks[i] for i in range(sent * size, min(len(tasks), (sent + 1) * size))]
                 _send(worker, (sent, batch))
                 sent += 1

@@ -9,7 +9,8 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["load_param_values"]
+__all__ = ["load_model", "load_param_values"]
 
 Values = list[NDArray[Any]]
 
@@ -63,6 +64,35 @@ def load_param_values(path: str | PathLike[str]) -> Values:
     with path.open("rb") as file:
         is_zip = zipfile.is_zipfile(file)
     return _read_npz(path) if is_zip else _read_pickle(path)
+
+
+def load_model(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read all that a pickle of Lasagne's model zoo holds.
+
+    Parameters
+    ----------
+    path : str or path
+        A pickle of a dictionary or of a list of arrays, of Python 2 or 3; no code in it is run.
+
+    Returns
+    -------
+    dict
+        'param values', a list of numpy.ndarray, and what else a dictionary has, often 'mean value'
+        or 'mean image' (numpy.ndarray), 'synset words' (list of str) and 'model type'.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is damaged, or holds anything but arrays, numbers, text and containers of these.
+    """
+    path = Path(path)
+    with _refusal(path):
+        content = _unpickle(path)
+        values = _listed(content)
+        rest = content if isinstance(content, dict) else {}
+        return {str(key): _plain(value) for key, value in rest.items()} | {"param values": values}
 
 
 def _read_npz(path: Path) -> Values:
@@ -121,21 +151,47 @@ def _oriented(array: NDArray[Any]) -> NDArray[Any]:
 
 def _read_pickle(path: Path) -> Values:
     """Read the arrays of a pickle's list, or of its entry 'param values'."""
+    with _refusal(path):
+        return _listed(_unpickle(path))
+
+
+def _unpickle(path: Path) -> Any:
+    with path.open("rb") as file:
+        _check_memo(file, path.stat().st_size)
+        file.seek(0)
+        return _ArrayUnpickler(file, encoding="latin1").load()
+
+
+def _listed(content: Any) -> Values:
+    """Return the arrays of a list, or of a dictionary's entry 'param values'."""
+    if isinstance(content, dict):
+        if not any(key in content for key in _KEYS):
+            raise ValueError(f"it has no 'param values', only {', '.join(map(repr, content))}")
+        content = next(content[key] for key in _KEYS if key in content)
+    if not isinstance(content, list | tuple) or not content:
+        raise ValueError(f"a list of arrays was expected, got {type(content).__name__}")
+    return [_as_array(item) for item in content]
+
+
+def _plain(item: Any) -> Any:
+    """Return arrays as such, in containers too."""
+    if isinstance(item, _Array):
+        return item.value()
+    if isinstance(item, dict):
+        return {key: _plain(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_plain(value) for value in item]
+    return item
+
+
+@contextmanager
+def _refusal(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged or hostile stream makes the unpickler raise into one sentence."""
     try:
-        with path.open("rb") as file:
-            _check_memo(file, path.stat().st_size)
-            file.seek(0)
-            content = _ArrayUnpickler(file, encoding="latin1").load()
-        if isinstance(content, dict):
-            if not any(key in content for key in _KEYS):
-                raise ValueError(f"it has no 'param values', only {', '.join(map(repr, content))}")
-            content = next(content[key] for key in _KEYS if key in content)
-        if not isinstance(content, list | tuple) or not content:
-            raise ValueError(f"a list of arrays was expected, got {type(content).__name__}")
-        return [_as_array(item) for item in content]
+        yield
     except OSError:
         raise
-    except Exception as error:  # a damaged or hostile stream can make the unpickler raise anything
+    except Exception as error:
         raise ValueError(
             f"'{path}' holds no parameter values: it is no .npz file and no folder, and cannot be "
             f"read as a pickle ({error})"

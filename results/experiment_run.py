@@ -24,6 +24,7 @@ from training.peers import PeerLost
 from training.records import EpochRecord
 from training.setup import prepare
 from training.snapshot_folder import holds_snapshot, set_aside, thin
+from training.snapshots import read_header
 from training.stop_signals import StopSignals, stop_signals
 from training.trainer import Trainer
 from training.watch import RunWatch
@@ -110,6 +111,10 @@ def _introduce(trainer: Trainer, folder: Path) -> None:
     if experiment.start_from_snapshot:
         batch = f", batch {trainer.batch}" if trainer.batch else ""
         print(f"going on from {experiment.start_from_snapshot}, epoch {trainer.epoch}{batch}")
+    elif experiment.start_weights:
+        others = read_header(experiment.start_weights)["labels"] != trainer.dataset.label_names
+        without = " but for the last layer, as the labels are others" if others else ""
+        print(f"starting with the weights of {experiment.start_weights}{without}")
     if trainer.begins_anew:
         print("the unfinished epoch begins anew, as its batches would be others")
     print(f"run {folder}\n")

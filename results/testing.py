@@ -124,7 +124,12 @@ def testing_line(subset: str, results: dict[str, Any]) -> str:
             f"{figures['accuracy']:.2%}"
         )
     loss, epoch = loss_text(figures["loss"]), figures["epoch"]
-    return f"{text}, {name} loss {loss} (weights of epoch {epoch})"
+    return f"{text}, {name} loss {loss} ({weights_text(epoch)})"
+
+
+def weights_text(epoch: int) -> str:
+    """Returns which weights they are, by the best epoch's number; 0 where none was whole."""
+    return f"weights of epoch {epoch}" if epoch else "weights from before the first epoch"
 
 
 def write_predictions(path: Path, names: list[str], scores: Scores, label_names: list[str]) -> None:

@@ -305,6 +305,12 @@ def training_statistics(
     return statistics
 
 
+def statistics_fit(statistics: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> bool:
+    """Tells whether mean and deviation are of such instances, of their channels, or of it all."""
+    shapes = (shape, (shape[0], 1, 1))
+    return all(one.size == 1 or one.shape in shapes for one in statistics.values())
+
+
 def training_mean(dataset: Dataset) -> np.ndarray:
     """Returns the mean of every feature over the training subset, float64 (*instance_shape).
 

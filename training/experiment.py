@@ -30,7 +30,8 @@ class Experiment:
     """Trains and tests a network on a dataset."""
 
     dataset_path: Path
-    """The dataset, as create_datasets, create_spectrograms or download_mnist write it."""
+    """The dataset, as create_datasets, preprocess_imagenet, create_spectrograms or download_mnist
+    write it."""
     model_architecture: str
     """A name from list_architectures, or your own function as path/to/file.py:function."""
     model_params: str = ""
@@ -144,6 +145,9 @@ class Experiment:
     """Go on with the run in this folder, from its newest whole snapshot."""
     start_from_snapshot: Path | None = None
     """Go on from this snapshot, with its options unless others are given here."""
+    start_weights: Path | None = None
+    """Start with the weights of this snapshot, to fine-tune its network: architecture, crops, mean
+    and scale are its own unless given; where the labels are others, the last layer starts anew."""
     test_only: bool = False
     """Evaluate the best weights in --start-from-snapshot on the testing subset; train nothing."""
     test_at_end: bool = False

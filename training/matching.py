@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import CommandError
+from common.errors import CommandError, first_names
 from datasets.dataset import SUBSETS, Dataset
 from datasets.joined import joined
 from datasets.origin import FEATURES, RECORDINGS, origin_of
@@ -45,8 +45,8 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
     own = trained.experiment.dataset_path
     if path is None and not own.exists():
         raise CommandError(
-            f"{own}, which the network of {trained.path} was trained on, is not there; give its "
-            "place as --dataset-path, or another dataset."
+            f"{own}, the dataset of {trained.path}, is not there; give its place as "
+            "--dataset-path, or another dataset."
         )
     experiment = replace(
         trained.experiment,
@@ -62,6 +62,9 @@ def open_matching(trained: Trained, path: Path | None, subset: str) -> Dataset:
     dataset = dataset.with_labels(trained.labels)
     if subset != ALL and (isinstance(dataset, PatchDataset) or experiment.fold is not None):
         _check_folds(trained, dataset)
+    if subset not in dataset.subsets:
+        there = " or ".join(name for name in dataset.subsets if name != ALL)
+        raise CommandError(f"{dataset.path} has no {subset} subset; give --test-subset {there}.")
     if not len(dataset.subset(subset)):
         raise CommandError(
             f"The {subset} subset of {dataset.path} has no instances of the network's labels; give "
@@ -139,11 +142,11 @@ def _check_labels(trained: Trained, dataset: Dataset) -> None:
     if unknown and (
         not trained.experiment.labels_to_keep or len(unknown) == len(dataset.label_names)
     ):
-        shown = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" * (len(unknown) > 10))
         raise CommandError(
-            f"{dataset.path} has labels that the network of {trained.path} does not know: {shown}; "
-            f"it knows {', '.join(trained.labels)}. Give a dataset of these, as create_datasets "
-            "and create_spectrograms make it with --labels."
+            f"{dataset.path} has labels that the network of {trained.path} does not know: "
+            f"{first_names(unknown)}; "
+            f"it knows {first_names(trained.labels)}. Give a dataset of these, as create_datasets "
+            "and create_spectrograms make it with --labels, preprocess_imagenet with the same kit."
         )
 
 

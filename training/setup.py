@@ -31,6 +31,7 @@ from training.out_of_memory import memory_told
 from training.policies import make_policy
 from training.snapshot_folder import newest_snapshot
 from training.snapshots import Snapshot, check_fits, check_weights, load_snapshot
+from training.start_weights import set_start_weights, start_snapshot
 from training.step import Step
 from training.subsets import check_unchanged, open_subsets
 from training.trainer import Trainer
@@ -72,7 +73,8 @@ def prepare(experiment: Experiment, group: Group = ALONE) -> Trainer:
         output_layer = make_output_layer(experiment, views.input_shape, len(dataset.label_names))
         network = make_network(output_layer, compute, experiment)
     snapshot = _snapshot(experiment, dataset, views.input_shape)
-    statistics = _statistics(experiment, dataset, shape, snapshot)
+    begun = _begin_with_weights(experiment, dataset, views, network)
+    statistics = _statistics(experiment, dataset, shape, snapshot or begun)
     preparation = make_preparation(experiment, dataset, views, statistics, output_layer, compute)
     make_optimizer = optimizer_maker(experiment, output_layer)
     optimizer = make_optimizer(experiment.learning_rate)
@@ -242,6 +244,18 @@ def _snapshot(
     }
     check_fits(experiment.start_from_snapshot, snapshot.header, wanted)
     check_unchanged(experiment, dataset, experiment.start_from_snapshot, snapshot.header)
+    return snapshot
+
+
+def _begin_with_weights(
+    experiment: Experiment, dataset: Dataset, views: Views, network: Network
+) -> Snapshot | None:
+    """Gives the network the weights of `start_weights`; returns that snapshot, if there is one."""
+    path = experiment.start_weights
+    if path is None or experiment.start_from_snapshot is not None:
+        return None
+    snapshot = start_snapshot(experiment, dataset, views)
+    set_start_weights(network, snapshot, dataset.label_names, path)
     return snapshot
 
 

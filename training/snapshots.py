@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.child import under_torchrun
-from common.errors import CommandError
+from common.errors import CommandError, first_names
 from common.files import whole_file
 from common.options import from_plain
 from training.experiment import Experiment
@@ -31,6 +31,11 @@ ADDED: dict[str, Any] = {"batch": 0, "progress": {}, "order": {}, "stopping": {}
 """Entries of the header that older snapshots lack, and what they mean by it."""
 TRANSIENT = {"resume": None, "test_only": False, "out_dir": None}
 """Options of one call, which a later one does not take over."""
+OF_NETWORK = ["model_architecture", "model_params", "reshape_to", "num_crops", "crop_shape"]
+OF_NETWORK += ["mirror_crops", "random_mirror", "evaluation_crops", "input_scale"]
+OF_NETWORK += ["subtract_mean", "divide_by_std", "normalise_per", "spectrogram_normalisation"]
+OF_NETWORK += ["patch_frames"]
+"""The options that say what the network is, and what its inputs are."""
 LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
 
 
@@ -202,6 +207,17 @@ def resume(snapshot: Path, **options: Any) -> Experiment:
     return Experiment(**(recorded_options(snapshot) | options))
 
 
+def options_to_start_with(path: Path) -> dict[str, Any]:
+    """Returns the options that a training takes over from a snapshot whose weights it starts with.
+
+    Raises CommandError where the file is no snapshot.
+    """
+    header = read_header(path)
+    recorded = from_plain(Experiment, header["experiment"], path)
+    taken = {name: recorded[name] for name in OF_NETWORK if name in recorded}
+    return taken | {"input_scale": header["scale"], "start_weights": path}
+
+
 def check_fits(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Checks that a snapshot belongs to the network that is wanted.
 
@@ -216,28 +232,34 @@ def check_fits(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any])
     CommandError
         that names the first difference.
     """
-    options = header["experiment"]
     labels = wanted["labels"]
-    held = {
-        "architecture": (options["model_architecture"], options["model_params"]),
-        "labels": header["labels"],
-        "input_shape": header["input_shape"],
-    }
-    if held["architecture"] != wanted["architecture"]:
-        raise CommandError(
-            f"The snapshot {path} holds {_network(held)}, not {_network(wanted)}; leave out "
-            "--model-architecture and --model-params, or start without the snapshot."
-        )
+    held = {"labels": header["labels"], "input_shape": header["input_shape"]}
+    check_architecture(path, header, *wanted["architecture"])
     if held["labels"] != labels:
         raise CommandError(
             f"The snapshot {path} knows {len(held['labels'])} labels "
-            f"({', '.join(held['labels'])}), the dataset has {len(labels)} ({', '.join(labels)}); "
-            "give the dataset that it was trained on, or the same --labels-to-keep."
+            f"({first_names(held['labels'])}), the dataset has {len(labels)} "
+            f"({first_names(labels)}); give the dataset that it was trained on, or the same "
+            "--labels-to-keep. To train its network on other labels, give it to --start-weights."
         )
     if held["input_shape"] != wanted["input_shape"]:
         raise CommandError(
             f"The snapshot {path} takes inputs of shape {tuple(held['input_shape'])}, but these "
             f"are {tuple(wanted['input_shape'])}; give the same --reshape-to and --crop-shape."
+        )
+
+
+def check_architecture(path: Path, header: Mapping[str, Any], name: str, params: str) -> None:
+    """Checks that a snapshot's network is of this architecture with these parameters.
+
+    Raises CommandError where it is not.
+    """
+    options = header["experiment"]
+    held = options["model_architecture"], options["model_params"]
+    if held != (name, params):
+        raise CommandError(
+            f"The snapshot {path} holds {_network(*held)}, not {_network(name, params)}; leave out "
+            "--model-architecture and --model-params, or start without the snapshot."
         )
 
 
@@ -256,6 +278,5 @@ def check_weights(path: Path, held: Mapping[str, Tensor], wanted: Mapping[str, T
             )
 
 
-def _network(described: Mapping[str, Any]) -> str:
-    name, params = described["architecture"]
+def _network(name: str, params: str) -> str:
     return f"{name} with {params}" if params else f"{name} without parameters"

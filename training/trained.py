@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from common.errors import CommandError
 from datasets.dataset import Dataset
 from training.averages import WeightAverage
-from training.batches import network_shape
+from training.batches import network_shape, statistics_fit
 from training.chunks import ChunkStream
 from training.devices import choose_compute
 from training.distributed import ALONE
 from training.evaluation import Evaluation, evaluate
+from training.experiment import Experiment
 from training.host_memory import keep_freed_memory
 from training.memory import is_out_of_memory
 from training.model import make_network, make_output_layer, make_preparation
@@ -92,7 +91,17 @@ class Trained:
         held = {name: snapshot.tensors.get(name) for name in ("mean", "std")}
         self._statistics = {name: one.numpy() for name, one in held.items() if one is not None}
 
-    def evaluate(self, dataset: Dataset, subset: str, description: str) -> Evaluation:
+    @property
+    def sees_the_centre_alone(self) -> bool:
+        """Whether it was trained on crops, and only the middle one of a picture is evaluated."""
+        experiment = self.experiment
+        both = experiment.mirror_crops and not experiment.random_mirror
+        alone = ["centre", "as-trained"] if experiment.num_crops == 1 and not both else ["centre"]
+        return experiment.crop_shape is not None and experiment.evaluation_crops in alone
+
+    def evaluate(
+        self, dataset: Dataset, subset: str, description: str, *, ten_crops: bool = False
+    ) -> Evaluation:
         """Evaluates the network on every instance of a subset, with log probabilities.
 
         Parameters
@@ -104,15 +113,21 @@ class Trained:
             Of one instance or more.
         description : str
             Shown while it lasts.
+        ten_crops : bool
+            Whether four corners, the centre and their mirror images are evaluated, in place of what
+            the options say.
 
         Raises
         ------
         CommandError
             Where the instances have another shape than those trained on, or memory is not enough.
         """
-        views = self._inputs(dataset)
+        experiment = self.experiment
+        if ten_crops:
+            experiment = replace(experiment, evaluation_crops="ten")
+        views = self._inputs(dataset, experiment)
         preparation = make_preparation(
-            self.experiment, dataset, views, self._statistics, self._output_layer, self.compute
+            experiment, dataset, views, self._statistics, self._output_layer, self.compute
         )
         stream = ChunkStream(
             dataset.subset(subset), self.experiment.chunk_size, self.compute.device
@@ -129,7 +144,7 @@ class Trained:
                 "once; give a smaller --batch-size, or another --device."
             ) from error
 
-    def _inputs(self, dataset: Dataset) -> Views:
+    def _inputs(self, dataset: Dataset, experiment: Experiment) -> Views:
         """Returns what the network sees of an instance."""
         misfit = CommandError(
             f"The snapshot {self.path} is of a network for inputs of shape {self.input_shape}, but "
@@ -137,16 +152,10 @@ class Trained:
             "dataset whose instances have the shape of those trained on."
         )
         try:
-            shape = network_shape(dataset, self.experiment.reshape_to)
+            shape = network_shape(dataset, experiment.reshape_to)
         except CommandError as error:
             raise misfit from error
-        views = choose_views(self.experiment, shape)
-        if views.input_shape != self.input_shape or not _fit(self._statistics, shape):
+        views = choose_views(experiment, shape)
+        if views.input_shape != self.input_shape or not statistics_fit(self._statistics, shape):
             raise misfit
         return views
-
-
-def _fit(statistics: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> bool:
-    """Tells whether mean and deviation are of such instances, of their channels, or of it all."""
-    shapes = (shape, (shape[0], 1, 1))
-    return all(one.size == 1 or one.shape in shapes for one in statistics.values())

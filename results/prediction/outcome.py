@@ -12,6 +12,9 @@ import numpy as np
 
 from common.files import write_whole
 
+MOST_COLUMNS = 50  # labels up to which each has a column of a table
+RANKED = 10  # labels in a table of more
+
 
 @dataclass(frozen=True)
 class GivenFile:
@@ -68,16 +71,30 @@ def write_table(path: Path, predicted: Sequence[Predicted], label_names: Sequenc
     """Writes a line for each file to a CSV file, whole or not at all.
 
     Its columns are name, prediction, of recordings vote and patches, and `probability_<label>` for
-    each label.
+    each label; of more than `MOST_COLUMNS` labels, the most probable ones and their probabilities.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     of_recordings = any(one.vote is not None for one in predicted)
     columns = ["name", "prediction", *(["vote", "patches"] if of_recordings else [])]
-    writer.writerow(columns + [f"probability_{label}" for label in label_names])
+    writer.writerow(columns + _probability_columns(label_names))
     for one in predicted:
         cells = [one.file.name, label_names[int(one.probabilities.argmax())]]
         if one.vote is not None:
             cells += [label_names[one.vote], str(one.patches)]
-        writer.writerow(cells + [f"{value:.6g}" for value in one.probabilities])
+        writer.writerow(cells + _probability_cells(one, label_names))
     write_whole(path, stream.getvalue())
+
+
+def _probability_columns(label_names: Sequence[str]) -> list[str]:
+    if len(label_names) <= MOST_COLUMNS:
+        return [f"probability_{label}" for label in label_names]
+    ranks = range(1, RANKED + 1)
+    return [f"{kind}_{rank}" for rank in ranks for kind in ("label", "probability")]
+
+
+def _probability_cells(one: Predicted, label_names: Sequence[str]) -> list[str]:
+    if len(label_names) <= MOST_COLUMNS:
+        return [f"{value:.6g}" for value in one.probabilities]
+    best = np.argsort(-one.probabilities, kind="stable")[:RANKED].tolist()
+    return [text for i in best for text in (label_names[i], f"{one.probabilities[i]:.6g}")]

@@ -3,7 +3,7 @@ import inspect
 import pytest
 import torch
 
-from architectures.keywords import CONV, DENSE, MAX_POOL
+from architectures.keywords import CONV, DENSE, MAX_POOL, RESPONSE_NORM
 from architectures.registry import ARCHITECTURES, build, parameters
 from architectures.temporal import MIRDL
 from common.errors import CommandError
@@ -11,6 +11,7 @@ from common.params import parse_params
 from lasagne.layers import (
     Conv2DLayer,
     DenseLayer,
+    LocalResponseNormalization2DLayer,
     MaxPool2DLayer,
     Network,
     count_params,
@@ -25,6 +26,15 @@ BLOG_CONVNET = (
     "lm4_stride=2:ld0_num_units=2048:ld1_num_units=2048"
 )
 INPUT_SHAPES = {"SingleLayerMlp": (100,), "LasagneMnistExample": (3, 5, 5)}
+SMALLER = {
+    "VggNet": {"reduction_factor": 32},
+    "AlexNet": {"ld0_num_units": 32},
+    "CaffeAlexNet": {"ld0_num_units": 32, "ld1_num_units": 32},
+    "TorchvisionAlexNet": {"num_units": 32},
+    "TorchvisionVgg16": {"num_units": 32},
+    "TorchvisionVgg19": {"num_units": 32},
+}
+INPUT_SHAPES |= {"CaffeAlexNet": (3, 67, 67)}
 INPUT_SHAPES |= dict.fromkeys(("TemporalNet", *MIRDL), (1, 40, 250))
 
 
@@ -35,7 +45,7 @@ def described(layer):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_computes_probabilities_and_learns(name):
     shape = INPUT_SHAPES.get(name, (3, 64, 64))
-    params = {"VggNet": {"reduction_factor": 32}, "AlexNet": {"ld0_num_units": 32}}.get(name, {})
+    params = SMALLER.get(name, {})
     network = Network(build(name, shape, 7, params))
     outputs = network(torch.rand(2, *shape))
     assert outputs.shape == (2, 7)
@@ -67,6 +77,13 @@ def test_both_names_at_once_are_refused():
         build("SingleLayerMlp", (784,), 10, {"num_units": 1, "num_hidden_units": 2})
 
 
+@pytest.mark.parametrize("name", ["AlexNet", "CaffeAlexNet"])
+def test_a_max_pool_or_a_normalisation_of_the_defaults_can_be_left_out(name):
+    params = {"lc0_mp": False, "lc0_lrn": False, "ld0_num_units": 8}
+    names = [layer.name for layer in get_all_layers(build(name, (3, 99, 99), 10, params))]
+    assert names[1:4] == ["lc0", "lc1", "lm1"]
+
+
 def test_the_mnist_convnet_has_the_max_pools_that_its_docstring_promised():
     kinds = [kind for kind, _ in described(build("LasagneMnistConvExample", (1, 28, 28), 10, {}))]
     assert kinds.count("MaxPool2DLayer") == 2
@@ -79,7 +96,13 @@ def test_vggs_reduction_factor_divides_filters_and_units():
 
 
 @pytest.mark.parametrize(
-    ("rules", "layer"), [(CONV, Conv2DLayer), (MAX_POOL, MaxPool2DLayer), (DENSE, DenseLayer)]
+    ("rules", "layer"),
+    [
+        (CONV, Conv2DLayer),
+        (MAX_POOL, MaxPool2DLayer),
+        (RESPONSE_NORM, LocalResponseNormalization2DLayer),
+        (DENSE, DenseLayer),
+    ],
 )
 def test_every_keyword_of_the_layer_has_a_rule(rules, layer):
     elsewhere = {"incoming", "kwargs", "convolution", "num_leading_axes", "name"}
@@ -97,6 +120,8 @@ def test_every_keyword_of_the_layer_has_a_rule(rules, layer):
         "lc0_mp=True:lm0_ignore_border=False:ld0_nonlinearity=leaky_rectify:ld0_b=None",
         "num_dense_layers=0:num_conv_layers=0",
         "lc0_pad=full:ld0_dropout=0:ld0_num_units=3",
+        "lc0_lrn=True:ln0_alpha=0.1:ln0_k=1:ln0_beta=0.5:ln0_n=3:lc0_W=Normal(0.03)",
+        "lc0_mp=True:lc0_lrn=True:ld0_W=Uniform(1e-2):ld0_b=Normal(0.1)",
     ],
 )
 def test_keywords_reach_their_layer(params):
@@ -124,6 +149,22 @@ def test_keywords_reach_their_layer(params):
         ("ConvNet", "lc0_mp=true", "Did you mean 'True'"),
         ("ConvNet", "lc0_W=HeUnifrom", "Did you mean 'HeUniform'"),
         ("ConvNet", "ld0_dropout=1.5", "a number from 0"),
+        ("ConvNet", "lc0_W=Normal(-1)", r"'Normal\(-1\)'; it accepts a number, one of Glorot"),
+        ("ConvNet", "lc0_W=Normal(much)", "as in Normal"),
+        ("ConvNet", "lc0_W=HeNormal(0.1)", "as in Normal"),
+        ("ConvNet", "lc0_lrn=yes", "'lrn' is 'yes'; it accepts True or False"),
+        ("ConvNet", "ln0_alpha=1", "the normalisation ln0, .* give lc0_lrn=True as well"),
+        ("ConvNet", "ln1_alpha=1", r"no layer ln1 .* its ln layers are: ln0 "),
+        ("ConvNet", "lc0_lrn=True:ln0_n=4", "layer ln0: .* 4; it accepts an odd whole number"),
+        ("ConvNet", "lc0_lrn=True:ln0_k=0", "it accepts a number above 0"),
+        ("ConvNet", "lc0_lrn=True:ln0_aplha=1", "Did you mean 'alpha'"),
+        ("TorchvisionAlexNet", "num_units=x", "'num_units' is 'x'; it accepts a whole number"),
+        ("TorchvisionVgg16", "num_units=0", r"The layer classifier_0 \(DenseLayer\) does not fit"),
+        ("TorchvisionResNet18", "num_units=8", "Unknown parameter 'num_units'"),
+        ("CaffeAlexNet", "groups=3", r"The layer lc1 .* must divide the 96 input channels"),
+        ("CaffeAlexNet", "groups=0", "'num_groups' is 0; it accepts a whole number of at least 1"),
+        ("CaffeAlexNet", "flip_filters=1", "'flip_filters' is 1; it accepts True or False"),
+        ("CaffeAlexNet", "lc0_lrn=False:ln0_k=1", "give lc0_lrn=True as well"),
         ("ConvNet", "lc1_num_filters=3", r"no layer lc1 .* its lc layers are: lc0 "),
         ("ConvNet", "lm0_pool_size=3", "give lc0_mp=True as well"),
         (
@@ -148,7 +189,7 @@ def test_keywords_reach_their_layer(params):
     ],
 )
 def test_a_wrong_parameter_names_layer_parameter_and_what_is_accepted(name, params, sentence):
-    shape = (100,) if name == "SingleLayerMlp" else (3, 32, 32)
+    shape = {"SingleLayerMlp": (100,), "TorchvisionAlexNet": (3, 64, 64)}.get(name, (3, 32, 32))
     with pytest.raises(CommandError, match=sentence):
         build(name, shape, 10, parse_params(params))
 
@@ -163,7 +204,14 @@ def test_an_unknown_architecture_gets_the_near_name_and_the_list():
 @pytest.mark.parametrize(
     ("shape", "advice"), [((784,), r"\(1, 28, 28\)"), ((48,), r"\(3, 4, 4\)"), ((7,), "channels")]
 )
-@pytest.mark.parametrize("name", ["ConvNet", "AlexNet", "VggNet", "LasagneMnistConvExample"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ConvNet", "AlexNet", "CaffeAlexNet", "VggNet", "LasagneMnistConvExample"),
+        *("TorchvisionAlexNet", "TorchvisionVgg16", "TorchvisionVgg19"),
+        *("TorchvisionResNet18", "TorchvisionResNet50"),
+    ],
+)
 def test_pictures_are_asked_for_with_the_reshape_that_would_do(name, shape, advice):
     with pytest.raises(CommandError, match=f"{name} needs pictures.*--reshape-to '.*{advice}"):
         build(name, shape, 10, {})
@@ -172,6 +220,8 @@ def test_pictures_are_asked_for_with_the_reshape_that_would_do(name, shape, advi
 def test_pictures_too_small_for_the_network_name_the_layer():
     with pytest.raises(CommandError, match=r"The layer lm\d \(MaxPool2DLayer\) does not fit"):
         build("AlexNet", (3, 8, 8), 10, {})
+    with pytest.raises(CommandError, match="The layer lc0 .* larger pictures or fewer layers"):
+        build("CaffeAlexNet", (3, 8, 8), 10, {})
 
 
 OWN = """

@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 
 from commands import main
 from commands.evaluate import Options, run
+from common import host
 from common.errors import CommandError
 from datasets.container import open_dataset, write_dataset
 from datasets.recordings import open_recordings
@@ -288,3 +289,51 @@ def test_recordings_that_are_normalised_by_themselves(recording_network, tmp_pat
     expected = prepare(resume(snapshot)).evaluate("testing")
     found = run(Options(snapshot, device="cpu"))
     assert found["loss"] == pytest.approx(expected.loss, rel=1e-6)
+
+
+def test_the_centre_and_ten_crops(picture_network, tmp_path):
+    """Both at once where the training evaluates the centre alone, as if asked for one by one."""
+    _, folder = picture_network
+    crops = {"num_crops": 1, "crop_shape": (14, 14), "random_mirror": True, "num_epochs": 1}
+    snapshot = train(folder / "data" / "full.rgb.pkl.zip", tmp_path, **crops)
+    common = {"device": "cpu", "top_k": (1, 2)}
+    both = run(Options(snapshot, out_dir=Path("both"), **common))
+    centre = run(Options(snapshot, out_dir=Path("1"), evaluation_crops="centre", **common))
+    ten = run(Options(snapshot, out_dir=Path("10"), evaluation_crops="ten", **common))
+    names = ("loss", "accuracy", "top_2_accuracy")
+    assert [both[name] for name in names] == [centre[name] for name in names]
+    assert both["ten_crops"] == {name: ten[name] for name in names}
+    assert both["loss"] != both["ten_crops"]["loss"]
+    assert "ten_crops" not in centre
+    assert "ten_crops" not in ten
+
+
+def test_many_crops_of_the_training_are_evaluated_alone(picture_network, tmp_path):
+    _, folder = picture_network
+    dataset = folder / "data" / "full.rgb.pkl.zip"
+    crops = {"num_crops": 1, "crop_shape": (14, 14), "num_epochs": 1}  # and their mirror images
+    found = run(Options(train(dataset, tmp_path, **crops), device="cpu"))
+    assert "ten_crops" not in found
+
+
+def test_what_takes_more_memory_than_there_is_is_told(picture_network, monkeypatch):
+    snapshot, _ = picture_network
+    monkeypatch.setattr(host, "MEMINFO", Path("meminfo"))
+    Path("meminfo").write_text("MemAvailable: 0 kB\n")
+    message = r"3 probabilities of each of 6 instances take 0.4 kB, and 0.0 kB are free; eval"
+    with pytest.raises(CommandError, match=message):
+        run(Options(snapshot, device="cpu"))
+
+
+def test_another_dataset_of_the_same_name_gets_another_folder(picture_network, tmp_path):
+    snapshot, folder = picture_network
+    copy = tmp_path / "snapshot.safetensors"
+    shutil.copy(snapshot, copy)
+    own = folder / "data" / "full.rgb.pkl.zip"
+    other = tmp_path / "full.rgb.pkl.zip"
+    shutil.copy(own, other)
+    first, second, again = (
+        run(Options(copy, dataset, device="cpu"))["folder"] for dataset in (own, other, own)
+    )
+    assert first == again
+    assert second == f"{first}-2"

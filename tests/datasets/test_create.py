@@ -92,7 +92,9 @@ def test_sizes_are_stretched_and_pictures_are_decoded_once(make_pictures, out_di
     calls = Counter()
     read = decoding.read_picture
     monkeypatch.setattr(
-        decoding, "read_picture", lambda path, size: (calls.update([path]), read(path, size))[1]
+        decoding,
+        "read_picture",
+        lambda path, *args, **kwargs: (calls.update([path]), read(path, *args, **kwargs))[1],
     )
     created = create_datasets(image_dir, out_dir, image_size=6)
     assert created.picture_shape == (6, 6, 3)

@@ -210,11 +210,11 @@ class Calls:
         monkeypatch.setattr(decoding, "read_picture", self)
         monkeypatch.setattr(scratch, "WORTH_KEEPING", 0.0)
 
-    def __call__(self, path, size):
+    def __call__(self, path, size, **options):
         if self.number == self.last:
             raise KeyboardInterrupt
         self.number += 1
-        return self._read(path, size)
+        return self._read(path, size, **options)
 
     def interrupt(self, image_dir, out, after, **options):
         self.number, self.last = 0, after

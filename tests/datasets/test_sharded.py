@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +54,8 @@ def test_indexing_equals_numpys(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sharded, "MAX_OPEN", data.draw(st.integers(1, 4)))
         patch.setattr(sharded, "KEPT_MAPPED", data.draw(st.sampled_from([0, 2**26])))
+        patch.setattr(sharded, "READ_BYTES", data.draw(st.sampled_from([1, 20, 2**20])))
+        patch.setattr(sharded, "ADVISED_BYTES", data.draw(st.sampled_from([1, 2**20])))
         patch.setattr(sharded, "BUFFER_BYTES", data.draw(st.sampled_from([1, 50, 2**20])))
         patch.setattr(dataset_module, "BLOCK_BYTES", data.draw(st.sampled_from([1, 50, 2**24])))
         read = many[key]
@@ -92,13 +97,32 @@ def test_what_is_read_is_the_callers_own(tmp_path):
     np.testing.assert_array_equal(many[:], array)
 
 
-def test_only_so_many_files_are_mapped_at_once(tmp_path, monkeypatch):
+def test_only_so_many_files_are_open_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(sharded, "MAX_OPEN", 3)
     array = np.arange(40, dtype=np.uint8).reshape(20, 2)
     many = stored(tmp_path, array, [2] * 10)
     for _ in range(2):
         np.testing.assert_array_equal(many[np.arange(19, -1, -1)], array[::-1])
-        assert len(many._mapped) == 3
+        assert len(many._open) == 3
+        assert open_files(tmp_path) == 2 * 3
+    del many
+    assert open_files(tmp_path) == 0
+
+
+def open_files(folder):
+    """How many descriptors this process has of files in a folder."""
+    own = Path("/proc/self/fd")
+    return sum(os.path.realpath(own / name).startswith(str(folder)) for name in os.listdir(own))
+
+
+def test_a_shard_that_shrinks_while_it_is_open_is_named(tmp_path):
+    many = stored(tmp_path, np.ones((6, 10_000), np.uint8), [3, 3])
+    assert many[:].sum() == 60_000
+    os.truncate(tmp_path / "1.npy", 20_000)
+    with pytest.raises(
+        CommandError, match=r"1\.npy can't be read as a shard: it has become smaller"
+    ):
+        many[2:6]
 
 
 @pytest.mark.parametrize("damage", ["missing", "smaller", "empty", "folder"])

@@ -31,6 +31,14 @@ def test_results_come_in_order(num_workers):
     assert list(in_order(int, [], num_workers)) == []
 
 
+def test_large_tasks_and_results_wait_for_one_another_in_no_circle():
+    """Where both ends sent more than a socket holds, each would wait for the other."""
+    tasks = [bytes([number]) * 1_000_000 for number in range(12)]
+    results = in_order(partial(bytes.__mul__, b"x"), [len(task) for task in tasks], 2, large=True)
+    assert [len(result) for result in results] == [1_000_000] * 12
+    assert list(in_order(bytes, tasks, 2, large=True)) == tasks
+
+
 def test_a_fault_of_the_program_keeps_its_traceback():
     with pytest.raises(RuntimeError, match=r"(?s)in a worker process.*invalid literal for int"):
         list(in_order(int, [*TASKS, "no number"], 2))

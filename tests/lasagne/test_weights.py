@@ -18,7 +18,7 @@ from lasagne.layers import (
     set_all_param_values,
 )
 from lasagne.nonlinearities import softmax
-from lasagne.weights import load_param_values
+from lasagne.weights import load_model, load_param_values
 from tests.paths import GOLDEN
 
 DATASET = GOLDEN / "dataset"
@@ -189,3 +189,31 @@ def test_folders_that_hold_no_values(tmp_path: Path):
         load_param_values(tmp_path)
     with pytest.raises(FileNotFoundError):
         load_param_values(tmp_path / "missing.npz")
+
+
+@pytest.mark.parametrize("python", ["py2", "py3"])
+def test_all_of_a_model_of_the_zoo(python: str):
+    model = load_model(DATASET / f"modelzoo_{python}.pkl")
+    with np.load(DATASET / "modelzoo.arrays.npz") as stored:
+        assert np.array_equal(model["mean image"], stored["mean"])
+        for i, value in enumerate(model["param values"]):
+            assert np.array_equal(value, stored[f"p{i}"])
+    assert all(type(word) is str for word in model["synset words"])
+    assert type(model["model type"]) is str
+
+
+def test_a_list_of_values_is_a_model_too(tmp_path: Path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps([np.ones(2), np.zeros(3)]))
+    ((name, (ones, zeros)),) = load_model(path).items()
+    assert (name, ones.tolist(), zeros.tolist()) == ("param values", [1, 1], [0, 0, 0])
+
+
+def test_what_is_no_model_of_the_zoo(tmp_path: Path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"mean value": np.ones(3)}))
+    with pytest.raises(ValueError, match="it has no 'param values'"):
+        load_model(path)
+    path.write_bytes(b"cos\nsystem\n(S'touch x'\ntR.")
+    with pytest.raises(ValueError, match="it asks for 'os.system'"):
+        load_model(path)

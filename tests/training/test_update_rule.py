@@ -22,8 +22,8 @@ from lasagne.layers import (
     set_all_param_values,
 )
 from lasagne.nonlinearities import softmax
+from tests.architectures.test_caffe_alexnet import caffe_alex_net
 from tests.lasagne.golden_network import GoldenNetwork
-from tests.lasagne.test_networks import alexnet
 from training.experiment import Experiment
 from training.update_rule import optimizer_maker, restore_optimizer
 
@@ -64,20 +64,27 @@ def take_steps(optimizer: torch.optim.Optimizer, params: list[torch.Tensor], ste
         optimizer.step()
 
 
+@pytest.mark.parametrize(
+    ("trajectory", "rule", "factor"),
+    [
+        ("momentum", {"update_func_name": "momentum", "update_func_kwargs": "momentum=0.9"}, 1),
+        ("nesterov", {"update_func_name": "momentum", "update_func_kwargs": "momentum=0.81"}, 1.9),
+        ("none", {"update_func_name": "sgd"}, 1),
+    ],
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_theano_alexnets_rule(dtype):
-    """Decay of the weights only and biases at twice the rate, against its own numbers."""
+def test_theano_alexnets_rules(dtype, trajectory, rule, factor):
+    """Decay of the weights only and biases at twice the rate, against its own numbers.
+
+    What it calls Nesterov's momentum is plain momentum with mu**2 at (1 + mu) times the rate.
+    """
     golden = GoldenNetwork("theano_alexnet")
-    golden.set(alexnet(golden.spec), dtype)
+    golden.set(caffe_alex_net(golden), dtype)
     numbers = golden.spec["kwargs"]
-    options = {
-        "update_func_name": "momentum",
-        "update_func_kwargs": f"momentum={numbers['momentum']}",
-        "weight_decay": numbers["weight_decay"],
-        "bias_rate_multiplier": 2.0,
-    }
-    make = optimizer_maker(experiment(**options), golden.output)
-    golden.check_three_steps(make(numbers["learning_rate"]), "momentum")
+    assert (numbers["learning_rate"], numbers["momentum"]) == (0.01, 0.9)
+    divided = {"weight_decay": numbers["weight_decay"], "bias_rate_multiplier": 2.0}
+    make = optimizer_maker(experiment(**rule, **divided), golden.output)
+    golden.check_three_steps(make(factor * 0.01), trajectory)
 
 
 def test_what_is_a_weight_and_what_is_a_bias():
