@@ -38,7 +38,7 @@ class ResponseNorm(nn.Module):
 
 
 def alexnet(labels: int) -> list[nn.Module]:
-    """One tower of AlexNet (shared/originals.md, section 1), up to the flattened features."""
+    """One tower of AlexNet, as Bandcamp Deep Learning had it, up to the flattened features."""
     return [
         *(nn.Conv2d(3, 48, 11, stride=4, padding=5), nn.ReLU(), nn.MaxPool2d(3, 2)),
         *(nn.Conv2d(48, 128, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
@@ -50,7 +50,7 @@ def alexnet(labels: int) -> list[nn.Module]:
 
 
 def imagenet_alexnet(labels: int) -> list[nn.Module]:
-    """theano_alexnet's network (shared/originals.md, section 3)."""
+    """theano_alexnet's network (arXiv 1412.2302)."""
     return [
         *(nn.Conv2d(3, 96, 11, stride=4), nn.ReLU(), nn.MaxPool2d(3, 2)),
         ResponseNorm(),
