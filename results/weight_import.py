@@ -92,8 +92,9 @@ def _read_mean(file: Path) -> np.ndarray:
     try:
         mean = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no .npy file of numbers"
         raise CommandError(
-            f"{file} can't be read as a mean ({error}); give a file of numpy.save, NAME.npy."
+            f"{file} can't be read as a mean ({reason}); give a file of numpy.save, NAME.npy."
         ) from error
     if isinstance(mean, np.ndarray) and mean.dtype.kind in "fiu":
         if mean.shape == (3,):

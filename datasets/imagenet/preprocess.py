@@ -91,6 +91,7 @@ def preprocess(
         can be read, or the system refuses to write.
     """
     chosen.check()
+    _refuse_one_in_the_other(train_dir, val_dir)
     _refuse_inside(outputs.out_dir, train_dir, val_dir)
     listing = list_pictures(train_dir, val_dir, devkit, outputs.out_dir)
     for path, fault in listing.bad_names.items():
@@ -156,6 +157,15 @@ def _refuse_inside(out_dir: Path, *folders: Path) -> None:
                 f"--out-dir {out_dir} lies in {folder}, the folder of the pictures; choose one "
                 "outside of it."
             )
+
+
+def _refuse_one_in_the_other(train_dir: Path, val_dir: Path) -> None:
+    training, validation = train_dir.resolve(), val_dir.resolve()
+    if training.is_relative_to(validation) or validation.is_relative_to(training):
+        raise CommandError(
+            f"--train-dir {train_dir} and --val-dir {val_dir} are one folder, or one lies in the "
+            "other, and what is trained on must not be validated on; give two folders apart."
+        )
 
 
 def _check_room(folder: Path, needed: int) -> None:

@@ -135,3 +135,11 @@ def test_too_little_room_is_told_before_anything_is_decoded(tree, capsys, monkey
     assert main(command(tree)) == 1
     assert "where 0.0 kB are free; choose another --out-dir" in capsys.readouterr().err
     assert not (tree / "out").exists()
+
+
+@pytest.mark.parametrize("val_dir", ["train", "link", ".", "train/inside"])
+def test_pictures_to_train_on_are_not_validated_on(tree, capsys, val_dir):
+    (tree / "link").symlink_to(tree / "train")
+    assert main(command(tree, "--val-dir", str(tree / val_dir))) == 1
+    assert "must not be validated on; give two folders apart" in capsys.readouterr().err
+    assert not (tree / "out").exists()
