@@ -114,17 +114,12 @@ def run(options: Options) -> Created:
 
 
 def _print_left_out(created: Created, out_dir: Path) -> None:
-    if created.others:
-        print(f"Left out, being no picture in a label's folder: {len(created.others):,}.")
-        shown = created.others[:NUM_SHOWN]
-        print(f"  {', '.join(shown)}{', ...' if len(created.others) > NUM_SHOWN else ''}")
-    if not created.unreadable:
-        return
-    print(f"Left out, being unreadable: {len(created.unreadable):,}.")
-    for path, reason in list(created.unreadable.items())[:NUM_SHOWN]:
-        print(f"  {path!a}: {reason}")
-    if len(created.unreadable) > NUM_SHOWN:
-        print(f"  ... all of them are listed in {out_dir / 'unreadable.txt'}")
+    from datasets.left_out import other_lines, unusable_lines
+
+    for line in other_lines(created.others, "picture in a label's folder"):
+        print(line)
+    for line in unusable_lines(created.unreadable, "being unreadable", out_dir / "unreadable.txt"):
+        print(line)
 
 
 def _print_duplicates(created: Created, options: Options) -> None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from datasets.spectrograms import Created
 
 GROUP = "Datasets"
-NUM_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -113,17 +112,12 @@ def run(options: Options) -> Created:
 
 
 def _print_left_out(created: Created) -> None:
-    if created.others:
-        print(f"Left out, being no recording in a label's folder: {len(created.others):,}.")
-        shown = created.others[:NUM_SHOWN]
-        print(f"  {', '.join(shown)}{', ...' if len(created.others) > NUM_SHOWN else ''}")
-    if not created.unreadable:
-        return
-    print(f"Left out, as they can't be used: {len(created.unreadable):,}.")
-    for path, reason in list(created.unreadable.items())[:NUM_SHOWN]:
-        print(f"  {path!a}: {reason}")
-    if len(created.unreadable) > NUM_SHOWN:
-        print(f"  ... all of them are listed in {created.report}")
+    from datasets.left_out import other_lines, unusable_lines
+
+    for line in other_lines(created.others, "recording in a label's folder"):
+        print(line)
+    for line in unusable_lines(created.unreadable, "as they can't be used", created.report):
+        print(line)
 
 
 def _print_written(created: Created, options: Options) -> None:

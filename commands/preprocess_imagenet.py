@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from datasets.imagenet.preprocess import Preprocessed
 
 GROUP = "Datasets"
-NUM_SHOWN = 10
 NOT_CONTENT = ("out_dir", "shard_size", "strict", "num_workers")  # no pixel depends on these
 
 
@@ -105,24 +104,19 @@ def run(options: Options) -> Path:
 
 
 def _print_left_out(made: Preprocessed) -> None:
+    from datasets.left_out import other_lines, unusable_lines
+
     listing = made.listing
-    if listing.others:
-        print(f"Left out, being no picture in a class's folder: {len(listing.others):,}.")
-        shown = listing.others[:NUM_SHOWN]
-        print(f"  {', '.join(shown)}{', ...' if len(listing.others) > NUM_SHOWN else ''}")
+    for line in other_lines(listing.others, "picture in a class's folder"):
+        print(line)
     if listing.num_foreign:
         print(
             "Left out, having no training pictures of their class: "
             f"{listing.num_foreign:,} validation pictures (classes: "
             f"{listing.num_foreign_classes:,})."
         )
-    if not made.unreadable:
-        return
-    print(f"Left out, being unreadable: {len(made.unreadable):,}.")
-    for path, reason in list(made.unreadable.items())[:NUM_SHOWN]:
-        print(f"  {path!a}: {reason}")
-    if len(made.unreadable) > NUM_SHOWN:
-        print(f"  ... all of them are listed in {made.lists[-1]}")
+    for line in unusable_lines(made.unreadable, "being unreadable", made.lists[-1]):
+        print(line)
 
 
 def _print_written(made: Preprocessed, options: Options) -> None:

@@ -41,6 +41,10 @@ class Outputs:
         """The dataset, a folder of shards."""
         return self.out_dir / f"imagenet{SUFFIX * self.toy}.shards"
 
+    @property
+    def _partial(self) -> Path:
+        return self.shards.with_name(f"{self.shards.name}.partial")
+
     def list_of(self, name: str) -> Path:
         """Returns the name of a list: 'labels', 'train', 'val' or 'unreadable'."""
         return self.out_dir / f"{name}{SUFFIX * self.toy}.txt"
@@ -88,18 +92,17 @@ class Outputs:
         return True
 
     def _give_name(self, created_by: Mapping[str, Any], written_by: Mapping[str, Any]) -> None:
-        partial = self.shards.with_name(f"{self.shards.name}.partial")
-        if self.shards.exists() or not (partial / INDEX).is_file():
+        if self.shards.exists() or not (self._partial / INDEX).is_file():
             return
         with suppress(FormatError):
-            index = read_index(partial)
+            index = read_index(self._partial)
             if _differing(index.metadata, {"created_by": created_by, "written_by": written_by}):
                 return
             with new_folder(self.shards) as folder:
                 remove_others(folder, index.files)
 
     def _check_lists(self) -> None:
-        if self.shards.with_name(f"{self.shards.name}.partial").exists():
+        if self._partial.exists():
             return  # a run was killed that had found none
         for file in self.lists:
             if os.path.lexists(file):
